@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * CPU mappings of BARs: populated in pieces by faults, zapped all at once.
+ *
+ * Nothing here keeps a list of mappings. The files of a device share the
+ * address space of its inode and VMAs keep the offset given to mmap(), so the
+ * rmap knows every mapping of every process from mmap() to munmap(), through
+ * fork, split and mremap.
+ *
+ * memory_lock decides between a fault and a zap. A fault checks that the
+ * device decodes memory and inserts PTEs with the lock held for reading. Who
+ * turns memory off holds it for writing from the zap until memory is on again,
+ * or until the state that makes faults fail (command register, power state,
+ * low power) is set. So there is no PTE while memory is off. The order is
+ *
+ *	mmap_lock -> memory_lock -> i_mmap_rwsem -> page table lock
+ *
+ * that is, a zap takes no mmap_lock, whoever's the mappings are.
+ */
+
+#include <linux/mm.h>
+#include <linux/pci.h>
+#include <linux/vfio_pci_core.h>
+
+#include "vfio_pci_priv.h"
+
+static unsigned long vfio_pci_vma_pfn(struct vfio_pci_core_device *vdev,
+				      struct vm_area_struct *vma,
+				      unsigned long addr)
+{
+	pgoff_t pgoff = linear_page_index(vma, addr);
+	unsigned int index = pgoff >> (VFIO_PCI_OFFSET_SHIFT - PAGE_SHIFT);
+
+	pgoff &= VFIO_PCI_OFFSET_MASK >> PAGE_SHIFT;
+	return (pci_resource_start(vdev->pdev, index) >> PAGE_SHIFT) + pgoff;
+}
+
+/*
+ * Called under the page table lock. Another thread may have populated some of
+ * the range, or all of it, since the fault that brought us here.
+ */
+static int vfio_pci_populate_pte(pte_t *pte, unsigned long addr, void *data)
+{
+	struct vm_area_struct *vma = data;
+	unsigned long pfn;
+
+	if (!pte_none(*pte))
+		return 0;
+
+	pfn = vfio_pci_vma_pfn(vma->vm_private_data, vma, addr);
+	set_pte_at(vma->vm_mm, addr, pte,
+		   pte_mkspecial(pfn_pte(pfn, pgprot_decrypted(vma->vm_page_prot))));
+	return 0;
+}
+
+/*
+ * Populate what one page table maps around @addr: one allocation and one page
+ * table lock, a time under memory_lock that does not grow with the BAR, and
+ * still few faults for a driver that touches all of it.
+ *
+ * Not by remap_pfn_range(): it BUGs on an entry that another thread has filled,
+ * and changes vm_flags when the range is the whole VMA, which a fault may not.
+ */
+static vm_fault_t vfio_pci_populate(struct vm_area_struct *vma,
+				    unsigned long addr)
+{
+	unsigned long start = max(vma->vm_start, addr & PMD_MASK);
+	unsigned long end = pmd_addr_end(addr, vma->vm_end);
+
+	if (apply_to_page_range(vma->vm_mm, start, end - start,
+				vfio_pci_populate_pte, vma))
+		return VM_FAULT_OOM;
+	return VM_FAULT_NOPAGE;
+}
+
+static vm_fault_t vfio_pci_mmap_fault(struct vm_fault *vmf)
+{
+	struct vfio_pci_core_device *vdev = vmf->vma->vm_private_data;
+	vm_fault_t ret = VM_FAULT_SIGBUS;
+
+	down_read(&vdev->memory_lock);
+	if (!vdev->pm_runtime_engaged && __vfio_pci_memory_enabled(vdev))
+		ret = vfio_pci_populate(vmf->vma, vmf->address);
+	up_read(&vdev->memory_lock);
+
+	return ret;
+}
+
+const struct vm_operations_struct vfio_pci_mmap_ops = {
+	.fault = vfio_pci_mmap_fault,
+};
+
+/**
+ * vfio_pci_zap_bars - Remove every CPU mapping of a device's BARs
+ * @vdev: device
+ *
+ * Device specific regions lie at higher offsets and stay mapped: their memory
+ * is not the device's to turn off.
+ *
+ * Context: caller holds memory_lock for writing, so that no fault undoes it;
+ * takes i_mmap_rwsem. Needs no mmap_lock, and tolerates that one is held.
+ */
+void vfio_pci_zap_bars(struct vfio_pci_core_device *vdev)
+{
+	loff_t start = VFIO_PCI_INDEX_TO_OFFSET(VFIO_PCI_BAR0_REGION_INDEX);
+	loff_t end = VFIO_PCI_INDEX_TO_OFFSET(VFIO_PCI_ROM_REGION_INDEX);
+
+	lockdep_assert_held_write(&vdev->memory_lock);
+	unmap_mapping_range(vdev->vdev.inode->i_mapping, start, end - start,
+			    true);
+}
+
+/**
+ * vfio_pci_zap_and_down_write_memory_lock - Begin what may turn memory off
+ * @vdev: device
+ *
+ * Context: takes memory_lock for writing, which the caller releases once the
+ * device's state is what faults shall see.
+ */
+void vfio_pci_zap_and_down_write_memory_lock(struct vfio_pci_core_device *vdev)
+{
+	down_write(&vdev->memory_lock);
+	vfio_pci_zap_bars(vdev);
+}

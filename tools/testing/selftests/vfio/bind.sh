@@ -1,0 +1,94 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Bind PCI devices to vfio-pci. Doing it twice does no harm.
+set -euo pipefail
+
+# What QEMU emulates and the tests know: edu, ivshmem, nvme, e1000e, igb. The
+# last two exist as hardware, so they are never taken from a driver unasked.
+known='0x1234:0x11e8 0x1af4:0x1110 0x1b36:0x0010 0x8086:0x10d3 0x8086:0x10c9'
+sysfs=/sys/bus/pci
+
+usage() {
+	cat <<-EOF_USAGE
+	usage: ${0##*/} [-f] [-u USER] BDF...
+	       ${0##*/} [-f] [-u USER] --all-test-devices
+
+	Binds the devices (0000:00:10.0) to vfio-pci and prints the group of each.
+
+	  -f       take a device away from the driver that it is bound to
+	  -u USER  make USER the owner of the group files
+	  --all-test-devices
+	           every device that the tests here know how to use
+	EOF_USAGE
+}
+
+die() {
+	echo "${0##*/}: $*" >&2
+	exit 1
+}
+
+driver_of() {
+	[[ -e $sysfs/devices/$1/driver ]] || return 0
+	basename "$(readlink "$sysfs/devices/$1/driver")"
+}
+
+test_devices() {
+	local path id
+	for path in "$sysfs"/devices/*; do
+		id=$(<"$path/vendor"):$(<"$path/device")
+		if [[ " $known " == *" $id "* ]]; then
+			basename "$path"
+		fi
+	done
+}
+
+bind() {
+	local bdf=$1 dev=$sysfs/devices/$1 driver group
+
+	[[ -d $dev ]] || die "no device $bdf: give its full address, like 0000:00:10.0"
+	[[ -e $dev/iommu_group ]] ||
+		die "$bdf has no IOMMU group: is the IOMMU on (intel_iommu=on)?"
+	driver=$(driver_of "$bdf")
+	if [[ $driver != vfio-pci ]]; then
+		if [[ $driver ]]; then
+			[[ $force ]] || die "$bdf belongs to driver $driver: -f takes it away"
+			echo "$bdf" >"$dev/driver/unbind"
+		fi
+		echo vfio-pci >"$dev/driver_override"
+		echo "$bdf" >"$sysfs/drivers_probe"
+		[[ $(driver_of "$bdf") == vfio-pci ]] ||
+			die "vfio-pci does not take $bdf: the kernel's log says why"
+	fi
+
+	group=$(basename "$(readlink "$dev/iommu_group")")
+	if [[ $user ]]; then
+		chown "$user" "/dev/vfio/$group"
+	fi
+	echo "$bdf $group"
+}
+
+force='' user='' all=''
+devices=()
+while [[ $# -gt 0 ]]; do
+	case $1 in
+	-f) force=1 ;;
+	-u) user=${2:?-u needs a user}; shift ;;
+	-h | --help) usage; exit 0 ;;
+	--all-test-devices) all=1 ;;
+	-*) usage >&2; exit 1 ;;
+	*) devices+=("$1") ;;
+	esac
+	shift
+done
+if [[ $all ]]; then
+	mapfile -t -O "${#devices[@]}" devices < <(test_devices)
+	[[ ${#devices[@]} -gt 0 ]] || die "no test device in this machine"
+fi
+[[ ${#devices[@]} -gt 0 ]] || { usage >&2; exit 1; }
+
+[[ -d $sysfs/drivers/vfio-pci ]] || modprobe vfio-pci ||
+	die "no vfio-pci driver: set CONFIG_VFIO_PCI"
+for bdf in "${devices[@]}"; do
+	bind "$bdf"
+done

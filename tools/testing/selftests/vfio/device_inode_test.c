@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A VFIO device has an inode, from its registration with a driver to the end of
+ * the last file or mapping. User space never sees it, only that none is left
+ * behind: inodes are counted in /proc/sys/fs/inode-nr, references to the module
+ * in /sys/module. These tests pass on stock 6.1, where nothing is there to leak.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../kselftest_harness.h"
+
+#include "lib/type1.h"
+
+#define PAGE	4096
+#define CYCLES	100
+/* What else the machine does meanwhile, for a leak of CYCLES to stand out */
+#define SLACK	(CYCLES / 3)
+
+static long read_number(const char *path)
+{
+	FILE *f = fopen(path, "r");
+	long value = -1;
+
+	if (!f || fscanf(f, "%ld", &value) != 1)
+		value = -1;
+	if (f)
+		fclose(f);
+	return value;
+}
+
+static int write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY), ret = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, strlen(text)) < 0)
+		ret = -errno;
+	close(fd);
+	return ret;
+}
+
+static long inodes(void)
+{
+	/* Only root can; others have to do with the slack. */
+	write_file("/proc/sys/vm/drop_caches", "2");
+	return read_number("/proc/sys/fs/inode-nr");
+}
+
+static long module_users(void)
+{
+	return read_number("/sys/module/vfio/refcnt");
+}
+
+FIXTURE(inode) {
+	struct t1_container container;
+	struct t1_device dev;
+	const char *bdf;
+};
+
+FIXTURE_SETUP(inode)
+{
+	self->bdf = t1_require(T1_IVSHMEM, 0);
+	touch_init();
+	t1_container_open(&self->container);
+}
+
+FIXTURE_TEARDOWN(inode)
+{
+	t1_container_close(&self->container);
+}
+
+TEST_F(inode, open_and_close)
+{
+	long inodes_before, users_before;
+	void *map;
+	int i;
+
+	t1_device_open(&self->dev, &self->container, self->bdf);
+	t1_device_close(&self->dev);
+	inodes_before = inodes();
+	users_before = module_users();
+	for (i = 0; i < CYCLES; i++) {
+		t1_device_open(&self->dev, &self->container, self->bdf);
+		map = t1_bar_mmap(&self->dev, 2, 0, PAGE);
+		ASSERT_TRUE(touch_works(map, i));
+		close(t1_device_reopen(&self->dev));
+		ASSERT_EQ(0, munmap(map, PAGE));
+		t1_device_close(&self->dev);
+	}
+	EXPECT_GE(inodes_before + SLACK, inodes());
+	EXPECT_EQ(users_before, module_users());
+}
+
+/* The mapping keeps the device open, and the group with it. */
+TEST_F(inode, mapping_outlives_files)
+{
+	struct t1_container second;
+	struct t1_group *group;
+	char *map;
+
+	t1_device_open(&self->dev, &self->container, self->bdf);
+	map = t1_bar_mmap(&self->dev, 2, 0, 2 * PAGE);
+	ASSERT_TRUE(touch_works(map, 0x1234));
+	t1_device_close(&self->dev);
+	EXPECT_TRUE(touch_works(map, 0x5678));
+	EXPECT_EQ(1, touch_works(map + PAGE, 0x9abc));
+
+	t1_container_open(&second);
+	EXPECT_EQ(-EBUSY, __t1_group_get(&second, t1_group_of(self->bdf), &group));
+	/* One page of it is enough. */
+	ASSERT_EQ(0, munmap(map, PAGE));
+	EXPECT_EQ(-EBUSY, __t1_group_get(&second, t1_group_of(self->bdf), &group));
+	ASSERT_EQ(0, munmap(map + PAGE, PAGE));
+	ASSERT_EQ(0, __t1_group_get(&second, t1_group_of(self->bdf), &group));
+	t1_group_put(group);
+	t1_container_close(&second);
+}
+
+/* A child that is killed with the mapping leaves nothing. */
+TEST_F(inode, killed_process)
+{
+	struct t1_container second;
+	struct t1_device dev;
+	int status;
+	void *map;
+	pid_t pid;
+	int i;
+
+	for (i = 0; i < 10; i++) {
+		pid = fork();
+		ASSERT_LE(0, pid);
+		if (!pid) {
+			t1_container_open(&second);
+			t1_device_open(&dev, &second, self->bdf);
+			map = t1_bar_mmap(&dev, 2, 0, PAGE);
+			T1_ASSERT(touch_works(map, i));
+			raise(SIGKILL);
+		}
+		ASSERT_EQ(pid, waitpid(pid, &status, 0));
+		ASSERT_TRUE(WIFSIGNALED(status));
+		ASSERT_EQ(SIGKILL, WTERMSIG(status));
+	}
+	t1_device_open(&self->dev, &self->container, self->bdf);
+	t1_device_close(&self->dev);
+}
+
+static bool rebind(const char *bdf)
+{
+	return !write_file("/sys/bus/pci/drivers/vfio-pci/unbind", bdf) &&
+	       !write_file("/sys/bus/pci/drivers/vfio-pci/bind", bdf);
+}
+
+/* True when kmemleak, if there, has something to say. */
+static bool leaked(void)
+{
+	const char *path = "/sys/kernel/debug/kmemleak";
+	char line[256];
+	bool any;
+	FILE *f;
+
+	if (access(path, F_OK))
+		return false;
+	/* It does not report what is younger than some seconds. */
+	sleep(6);
+	T1_ASSERT_OK(write_file(path, "scan"));
+	T1_ASSERT_OK(write_file(path, "scan"));
+	f = fopen(path, "r");
+	T1_ASSERT(f);
+	any = false;
+	while (fgets(line, sizeof(line), f)) {
+		fprintf(stderr, "# %s", line);
+		any = true;
+	}
+	fclose(f);
+	return any;
+}
+
+TEST_F_TIMEOUT(inode, rebind, 240)
+{
+	long inodes_before, users_before;
+	int i;
+
+	if (geteuid())
+		T1_SKIP("only root can bind devices");
+	if (!access("/sys/kernel/debug/kmemleak", F_OK)) {
+		T1_ASSERT_OK(write_file("/sys/kernel/debug/kmemleak", "scan"));
+		T1_ASSERT_OK(write_file("/sys/kernel/debug/kmemleak", "clear"));
+	}
+	ASSERT_TRUE(rebind(self->bdf));
+	inodes_before = inodes();
+	users_before = module_users();
+	for (i = 0; i < CYCLES; i++)
+		ASSERT_TRUE(rebind(self->bdf));
+	TH_LOG("%ld inodes, then %ld", inodes_before, inodes());
+	EXPECT_GE(inodes_before + SLACK, inodes());
+	EXPECT_EQ(users_before, module_users());
+	EXPECT_FALSE(leaked());
+	/* A device node made anew is root's: let others have it as before. */
+	t1_device_open(&self->dev, &self->container, self->bdf);
+	t1_device_close(&self->dev);
+}
+
+TEST_HARNESS_MAIN

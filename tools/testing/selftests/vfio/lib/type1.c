@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "type1.h"
+
+void t1_fail(const char *file, int line, const char *what, int error)
+{
+	fprintf(stderr, "# %s:%d: %s%s%s\n", file, line, what, error ? ": " : "",
+		error ? strerror(error) : "");
+	abort();
+}
+
+int __t1_container_open(struct t1_container *c)
+{
+	memset(c, 0, sizeof(*c));
+	c->fd = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC);
+	return c->fd < 0 ? -errno : 0;
+}
+
+void t1_container_open(struct t1_container *c)
+{
+	T1_ASSERT_OK(__t1_container_open(c));
+	T1_ASSERT(ioctl(c->fd, VFIO_GET_API_VERSION) == VFIO_API_VERSION);
+	T1_ASSERT(ioctl(c->fd, VFIO_CHECK_EXTENSION, VFIO_TYPE1v2_IOMMU) == 1);
+}
+
+void t1_container_close(struct t1_container *c)
+{
+	close(c->fd);
+	c->fd = -1;
+}
+
+static int group_open(struct t1_container *c, struct t1_group *group, int id)
+{
+	struct vfio_group_status status = { .argsz = sizeof(status) };
+	char path[32];
+	int ret;
+
+	snprintf(path, sizeof(path), "/dev/vfio/%d", id);
+	group->id = id;
+	group->fd = open(path, O_RDWR | O_CLOEXEC);
+	if (group->fd < 0)
+		return -errno;
+
+	if (ioctl(group->fd, VFIO_GROUP_GET_STATUS, &status))
+		goto err_close;
+	if (!(status.flags & VFIO_GROUP_FLAGS_VIABLE)) {
+		errno = EPERM;
+		goto err_close;
+	}
+	if (ioctl(group->fd, VFIO_GROUP_SET_CONTAINER, &c->fd))
+		goto err_close;
+	/* Only the first group of a container may, and has to, choose. */
+	if (ioctl(c->fd, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU) && errno != EINVAL)
+		goto err_unset;
+	return 0;
+
+err_unset:
+	ret = -errno;
+	ioctl(group->fd, VFIO_GROUP_UNSET_CONTAINER);
+	errno = -ret;
+err_close:
+	ret = -errno;
+	close(group->fd);
+	return ret;
+}
+
+int __t1_group_get(struct t1_container *c, int id, struct t1_group **groupp)
+{
+	struct t1_group *group, *unused = NULL;
+	int ret;
+
+	for (group = c->groups; group < c->groups + T1_MAX_GROUPS; group++) {
+		if (!group->users) {
+			unused = unused ?: group;
+		} else if (group->id == id) {
+			group->users++;
+			*groupp = group;
+			return 0;
+		}
+	}
+
+	if (!unused)
+		return -ENOSPC;
+	ret = group_open(c, unused, id);
+	if (ret)
+		return ret;
+	unused->users = 1;
+	*groupp = unused;
+	return 0;
+}
+
+void t1_group_put(struct t1_group *group)
+{
+	/* Closing the file detaches the group as well. */
+	if (!--group->users)
+		close(group->fd);
+}
+
+int __t1_map(struct t1_container *c, void *vaddr, __u64 iova, __u64 size, __u32 flags)
+{
+	struct vfio_iommu_type1_dma_map map = {
+		.argsz = sizeof(map),
+		.flags = flags,
+		.vaddr = (unsigned long)vaddr,
+		.iova = iova,
+		.size = size,
+	};
+
+	return ioctl(c->fd, VFIO_IOMMU_MAP_DMA, &map) ? -errno : 0;
+}
+
+void t1_map(struct t1_container *c, void *vaddr, __u64 iova, __u64 size, __u32 flags)
+{
+	T1_ASSERT_OK(__t1_map(c, vaddr, iova, size, flags));
+}
+
+int __t1_unmap(struct t1_container *c, __u64 iova, __u64 size, __u64 *unmapped)
+{
+	struct vfio_iommu_type1_dma_unmap unmap = {
+		.argsz = sizeof(unmap),
+		.iova = iova,
+		.size = size,
+	};
+
+	if (ioctl(c->fd, VFIO_IOMMU_UNMAP_DMA, &unmap))
+		return -errno;
+	if (unmapped)
+		*unmapped = unmap.size;
+	return 0;
+}
+
+void t1_unmap(struct t1_container *c, __u64 iova, __u64 size)
+{
+	__u64 unmapped = 0;
+
+	T1_ASSERT_OK(__t1_unmap(c, iova, size, &unmapped));
+	T1_ASSERT(unmapped == size);
+}

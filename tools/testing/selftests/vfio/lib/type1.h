@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The user space side of VFIO's type1 backend, for the tests next door.
+ *
+ * Calls come in pairs: __t1_x() returns 0 or -errno, so that a test can ask for
+ * the very error; t1_x() ends the test when the call fails.
+ */
+#ifndef SELFTESTS_VFIO_LIB_TYPE1_H
+#define SELFTESTS_VFIO_LIB_TYPE1_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include <linux/pci_regs.h>
+#include <linux/types.h>
+#include <linux/vfio.h>
+
+#define T1_MAX_GROUPS	8
+#define T1_BDF_LEN	16
+
+/* type1.c: containers, groups, DMA */
+
+struct t1_group {
+	int id;
+	int fd;
+	int users;	/* open devices; 0: the slot is free */
+};
+
+struct t1_container {
+	int fd;
+	struct t1_group groups[T1_MAX_GROUPS];
+};
+
+int __t1_container_open(struct t1_container *c);
+void t1_container_open(struct t1_container *c);
+void t1_container_close(struct t1_container *c);
+
+/* A group is opened with the first of its devices, and closed with the last. */
+int __t1_group_get(struct t1_container *c, int id, struct t1_group **group);
+void t1_group_put(struct t1_group *group);
+
+int __t1_map(struct t1_container *c, void *vaddr, __u64 iova, __u64 size, __u32 flags);
+void t1_map(struct t1_container *c, void *vaddr, __u64 iova, __u64 size, __u32 flags);
+/* @unmapped may be NULL; otherwise it gets the number of bytes unmapped. */
+int __t1_unmap(struct t1_container *c, __u64 iova, __u64 size, __u64 *unmapped);
+void t1_unmap(struct t1_container *c, __u64 iova, __u64 size);
+
+/* type1_pci.c: devices */
+
+struct t1_device {
+	char bdf[T1_BDF_LEN];
+	int fd;
+	struct t1_group *group;
+	struct vfio_region_info regions[VFIO_PCI_NUM_REGIONS];
+};
+
+int __t1_device_open(struct t1_device *dev, struct t1_container *c, const char *bdf);
+void t1_device_open(struct t1_device *dev, struct t1_container *c, const char *bdf);
+void t1_device_close(struct t1_device *dev);
+/* One more file of a device that is open already. */
+int t1_device_reopen(struct t1_device *dev);
+
+/* @offset counts from the start of the BAR. */
+__u64 t1_bar_offset(struct t1_device *dev, int bar, __u64 offset);
+__u64 t1_bar_size(struct t1_device *dev, int bar);
+int __t1_bar_mmap(struct t1_device *dev, int bar, __u64 offset, size_t size, void **addr);
+void *t1_bar_mmap(struct t1_device *dev, int bar, __u64 offset, size_t size);
+
+int __t1_config_read(struct t1_device *dev, int pos, int size, __u32 *value);
+int __t1_config_write(struct t1_device *dev, int pos, int size, __u32 value);
+__u32 t1_config_read(struct t1_device *dev, int pos, int size);
+void t1_config_write(struct t1_device *dev, int pos, int size, __u32 value);
+/* Position of a capability, 0 when the device has none such. */
+int t1_find_cap(struct t1_device *dev, int id);
+
+void t1_set_command(struct t1_device *dev, __u16 mask, bool on);
+/* Need the PCI Express and the power management capability, respectively. */
+void t1_flr(struct t1_device *dev);
+void t1_set_power_state(struct t1_device *dev, int state);
+
+int __t1_reset(struct t1_device *dev);
+int __t1_hot_reset(struct t1_device *dev, const int *group_fds, unsigned int count);
+/* @feature with its VFIO_DEVICE_FEATURE_SET, _GET or _PROBE flag. */
+int __t1_feature(struct t1_device *dev, __u32 feature);
+
+/* type1_find.c: which devices the tests may use */
+
+enum t1_kind {
+	T1_EDU,		/* a DMA engine */
+	T1_IVSHMEM,	/* BAR 2 is RAM */
+	T1_NVME,	/* FLR, bus reset; BAR 2 is RAM with cmb_size_mb= */
+	T1_E1000E,	/* power management, bus reset */
+	T1_IGB,		/* FLR, virtual functions */
+	T1_KINDS
+};
+
+/*
+ * Address of the @nth device of a kind that is bound to vfio-pci: from the
+ * environment (VFIO_TEST_EDU='0000:00:10.0 ...'), or by its PCI ID.
+ */
+const char *t1_find(enum t1_kind kind, unsigned int nth);
+/* The @nth whose group has @functions of its kind. */
+const char *t1_find_multi(enum t1_kind kind, unsigned int functions, unsigned int nth);
+/* What to type to get one. */
+const char *t1_find_hint(enum t1_kind kind);
+int t1_group_of(const char *bdf);
+
+/*
+ * In a FIXTURE_SETUP: the address, or a SKIP of the test. Harnesses before 6.10
+ * run the test body in spite of a SKIP in the setup, so leave the process with
+ * what they take for a skip.
+ */
+#ifdef FIXTURE_TEARDOWN_PARENT
+#define T1_SKIP_STATUS KSFT_SKIP
+#else
+#define T1_SKIP_STATUS 255
+#endif
+
+#define T1_SKIP(fmt, ...) SKIP(_exit(T1_SKIP_STATUS), fmt, ##__VA_ARGS__)
+
+#define t1_require(kind, nth) ({					\
+	enum t1_kind __kind = (kind);					\
+	const char *__bdf = t1_find(__kind, nth);			\
+									\
+	if (!__bdf)							\
+		T1_SKIP("%s", t1_find_hint(__kind));			\
+	__bdf;								\
+})
+
+/* type1_edu.c: the edu device's DMA engine, by a mapping of its BAR 0 */
+
+#define EDU_BUF		0x40000
+#define EDU_BUF_SIZE	4096
+
+/* Both wait for the end of the transfer, at most a second: -ETIMEDOUT. */
+int __edu_dma_from(void *bar0, __u64 iova, unsigned int buf_offset, unsigned int size);
+int __edu_dma_to(void *bar0, __u64 iova, unsigned int buf_offset, unsigned int size);
+void edu_dma_from(void *bar0, __u64 iova, unsigned int buf_offset, unsigned int size);
+void edu_dma_to(void *bar0, __u64 iova, unsigned int buf_offset, unsigned int size);
+
+/* type1_fd.c: files to another process, over a UNIX socket */
+
+void t1_send_fd(int sock, int fd);
+int t1_receive_fd(int sock);
+
+/* type1_touch.c: memory that may go away */
+
+/* Catch SIGBUS, in every thread and in children; other uses of it still kill. */
+void touch_init(void);
+/* False: the access raised SIGBUS. */
+bool touch_read(const void *addr, __u32 *value);
+bool touch_write(void *addr, __u32 value);
+/* Minor faults that a read took, 0 when the page was mapped; -1: SIGBUS. */
+long touch_faults(const void *addr);
+/* Write @value, see it through the same address. */
+bool touch_works(void *addr, __u32 value);
+
+/* Fault a whole range in, so that only a zap can make it fault again. */
+void touch_all(const void *addr, size_t size);
+
+void t1_fail(const char *file, int line, const char *what, int error);
+
+/* For library and child processes, where the harness' ASSERT_* have no home. */
+#define T1_ASSERT(cond) do {						\
+	if (!(cond))							\
+		t1_fail(__FILE__, __LINE__, #cond, 0);			\
+} while (0)
+
+/* @call: an expression with 0 or -errno as its result */
+#define T1_ASSERT_OK(call) do {						\
+	int __error = (call);						\
+									\
+	if (__error)							\
+		t1_fail(__FILE__, __LINE__, #call, -__error);		\
+} while (0)
+
+#endif

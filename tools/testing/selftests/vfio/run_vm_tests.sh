@@ -1,0 +1,165 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Run the tests in machines that vmtest.sh boots: one machine for all tests that
+# need the same devices, each test first as root, then as a user who was given
+# the group files and nothing else.
+set -uo pipefail
+
+here=$(dirname "$(readlink -f "$0")")
+
+# Devices, by machine. The functions of one slot of nvme share a group.
+root_port() { # number, slot
+	# Faster links have to train after a bus reset, which QEMU does not emulate.
+	echo "-device pcie-root-port,id=rp$1,chassis=$1,addr=$2.0,x-speed=2_5"
+}
+
+nvme() { # name, port, function
+	echo "-blockdev null-co,node-name=$1,size=67108864"
+	echo "-device nvme,serial=$1,drive=$1,cmb_size_mb=16,bus=$2,addr=0.$3,multifunction=on"
+}
+
+ivshmem() { # name, slot, size
+	echo "-object memory-backend-memfd,id=$1,size=$3,share=on"
+	echo "-device ivshmem-plain,memdev=$1,addr=$2.0"
+}
+
+declare -A machines=(
+	[devices]="
+		-device edu,addr=10.0
+		$(ivshmem m1 11 1G) $(ivshmem m2 12 64M)
+		$(root_port 1 13) $(nvme d0 rp1 0)
+		$(root_port 2 14) $(nvme d1 rp2 0) $(nvme d2 rp2 1)
+		$(root_port 3 15) -device e1000e,bus=rp3"
+)
+
+# name | machine | who (root, user, both) | seconds | command
+tests='
+bar_layout       | devices | both | 120 | bar_layout_test
+bar_zap          | devices | both | 300 | bar_zap_test
+bar_fault_storm  | devices | both | 180 | bar_fault_storm_test
+hot_reset        | devices | both | 180 | hot_reset_test
+device_inode     | devices | both | 300 | device_inode_test
+device_inode_sh  | devices | root | 120 | device_inode_test.sh
+'
+
+usage() {
+	cat <<-EOF_USAGE
+	usage: ${0##*/} [-k bzImage] [-m modules_dir] [-a 'kernel arguments']
+	       [-t factor] [test...]
+
+	  -k, -m, -a  as in vmtest.sh
+	  -t          allow this many times the usual time (default 1)
+
+	Tests:$(awk -F'|' '{ gsub(/ /, "", $1); if ($1) printf " %s", $1 }' <<<"$tests")
+	Exit status: 0 when nothing failed.
+	EOF_USAGE
+}
+
+# Lines "name machine who seconds command" of the tests named; all by default
+selected() {
+	local name machine who seconds command
+	while IFS='|' read -r name machine who seconds command; do
+		name=${name// /}
+		[[ $name ]] || continue
+		if [[ $# == 0 || " $* " == *" $name "* ]]; then
+			echo "$name ${machine// /} ${who// /} ${seconds// /} $command"
+		fi
+	done <<<"$tests"
+}
+
+# The rest runs in the machine.
+
+as_user() {
+	prlimit --memlock=$((64 << 20)) -- setpriv --reuid nobody --regid nogroup \
+		--clear-groups --inh-caps=-all --bounding-set=-all -- "$@"
+}
+
+# A program ends with a status and TAP; a result that its plan promises and that
+# is not there counts as one failure.
+run_program() { # who, name, seconds, command...
+	local who=$1 name=$2 seconds=$3 status output wrapper=()
+	shift 3
+	[[ $who == root ]] || wrapper=(as_user)
+	output=$(mktemp)
+	echo "# $name as $who"
+	"${wrapper[@]}" timeout -k 5 "$seconds" "$@" 2>&1 </dev/null | tee "$output"
+	status=${PIPESTATUS[0]}
+	awk -v status="$status" -v name="$name as $who" '
+		/^1\.\.[0-9]+/ { plan = substr($1, 4) + 0; planned = 1 }
+		/^(not )?ok / { results++ }
+		/^not ok / { bad++ }
+		END {
+			if (status == 124 || status == 137)
+				print "not ok " results + 1 " " name " # did not end in time"
+			else if (!planned || results < plan)
+				print "not ok " results + 1 " " name " # results missing, status " status
+			else if (status && status != 4 && !bad)
+				print "not ok " results + 1 " " name " # exit status " status
+			else if (planned && !plan)
+				print "ok 1 " name " # SKIP"
+		}' "$output"
+	rm -f "$output"
+}
+
+inside() { # factor, test...
+	local factor=$1 name machine who seconds command user
+	shift
+	echo "# $(uname -r)"
+	"$here/bind.sh" -f -u nobody --all-test-devices | sed 's/^/# bound: /' || exit 1
+	while read -r name machine who seconds command; do
+		for user in root user; do
+			[[ $who == "$user" || $who == both ]] || continue
+			# shellcheck disable=SC2086 # a command may have arguments
+			run_program $user "$name" $((seconds * factor)) $command
+		done
+	done < <(selected "$@")
+	exit 0
+}
+
+vmtest=() factor=1
+if [[ ${1:-} == --inside ]]; then
+	cd "$here" || exit 1
+	PATH=$here:$PATH
+	shift
+	inside "$@"
+fi
+while getopts k:m:a:t:h opt; do
+	case $opt in
+	k | m | a) vmtest+=("-$opt" "$OPTARG") ;;
+	t) factor=$OPTARG ;;
+	h) usage; exit 0 ;;
+	*) usage >&2; exit 1 ;;
+	esac
+done
+shift $((OPTIND - 1))
+for name; do
+	[[ $(selected "$name") ]] || { echo "${0##*/}: no test $name" >&2; usage >&2; exit 1; }
+done
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+for machine in $(selected "$@" | awk '!seen[$2]++ { print $2 }'); do
+	names=() limit=60
+	while read -r name on who seconds _; do
+		[[ $on == "$machine" ]] || continue
+		names+=("$name")
+		[[ $who != both ]] || seconds=$((2 * seconds))
+		limit=$((limit + seconds * factor))
+	done < <(selected "$@")
+	"$here/vmtest.sh" "${vmtest[@]}" -t "$limit" -q "${machines[$machine]//[$'\n\t']/ }" -- \
+		"$here/run_vm_tests.sh" --inside "$factor" "${names[@]}" 2>&1 | tee -a "$log"
+	status=${PIPESTATUS[0]}
+	if [[ $status != 0 ]]; then
+		echo "not ok - machine $machine # vmtest.sh returned $status" | tee -a "$log"
+	fi
+done
+
+awk '
+	/^not ok / { failed++; next }
+	/^ok .*# SKIP/ { skipped++; next }
+	/^ok / { passed++ }
+	END {
+		printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped
+		exit failed || !passed
+	}' "$log"

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Tests of the type1 backend. A Makefile includes this after lib.mk; custom
+# programs, because whoever includes it may have rules for TEST_GEN_PROGS.
+
+TYPE1_TESTS := bar_fault_storm_test
+TYPE1_TESTS += bar_layout_test
+TYPE1_TESTS += bar_zap_test
+TYPE1_TESTS += device_inode_test
+TYPE1_TESTS += hot_reset_test
+
+TYPE1_LIB := type1
+TYPE1_LIB += type1_edu
+TYPE1_LIB += type1_fd
+TYPE1_LIB += type1_find
+TYPE1_LIB += type1_pci
+TYPE1_LIB += type1_touch
+
+TEST_PROGS += device_inode_test.sh
+TEST_PROGS_EXTENDED += bind.sh run_vm_tests.sh
+TEST_PROGS_EXTENDED += vmtest.sh vmtest-init.sh vmtest-run.sh vmtest_test.sh
+
+TYPE1_OBJ := $(OUTPUT)/type1_obj
+TYPE1_LIB_O := $(TYPE1_LIB:%=$(TYPE1_OBJ)/%.o)
+TYPE1_CFLAGS := -Wall -O2 -g -std=gnu11 -MD $(KHDR_INCLUDES) -pthread
+
+TEST_CUSTOM_PROGS += $(TYPE1_TESTS:%=$(OUTPUT)/%)
+EXTRA_CLEAN += $(TYPE1_TESTS:%=$(OUTPUT)/%) $(TYPE1_OBJ)
+
+all: $(TYPE1_TESTS:%=$(OUTPUT)/%)
+
+$(TYPE1_OBJ):
+	mkdir -p $@
+
+$(TYPE1_LIB_O): $(TYPE1_OBJ)/%.o: lib/%.c | $(TYPE1_OBJ)
+	$(CC) $(TYPE1_CFLAGS) $(CFLAGS) -c $< -o $@
+
+$(TYPE1_TESTS:%=$(TYPE1_OBJ)/%.o): $(TYPE1_OBJ)/%.o: %.c | $(TYPE1_OBJ)
+	$(CC) $(TYPE1_CFLAGS) $(CFLAGS) -c $< -o $@
+
+$(TYPE1_TESTS:%=$(OUTPUT)/%): $(OUTPUT)/%: $(TYPE1_OBJ)/%.o $(TYPE1_LIB_O)
+	$(CC) $(TYPE1_CFLAGS) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+-include $(wildcard $(TYPE1_OBJ)/*.d)

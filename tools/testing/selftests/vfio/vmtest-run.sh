@@ -1,0 +1,75 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Second half of the boot that vmtest.sh starts: mount what programs expect,
+# load the VFIO modules, run the command, report its status, end the machine.
+
+run=$1
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export HOME=/root LANG=C.UTF-8
+
+port() { # name of the virtio-serial port
+	local dir
+	for dir in /sys/class/virtio-ports/*/; do
+		[[ $(<"$dir/name") == "$1" ]] && basename "$dir"
+	done
+}
+
+finish() { # exit status
+	echo "exit $1" >&9
+	exec 9>&-
+	reboot -f
+}
+
+exec 9>"/dev/$(port status)"
+
+fail() {
+	echo "vmtest: $*" >"/dev/$(port err)"
+	echo ready >&9
+	finish 126
+}
+
+mkdir -p /dev/pts /dev/shm
+mount -t devpts devpts /dev/pts
+mount -t tmpfs shm /dev/shm
+mount -t tmpfs run /run
+mount -t debugfs debugfs /sys/kernel/debug
+mount -t tracefs tracefs /sys/kernel/tracing
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+ln -sf /proc/self/fd /dev/fd
+ln -sf fd/0 /dev/stdin
+ln -sf fd/1 /dev/stdout
+ln -sf fd/2 /dev/stderr
+ip link set lo up
+hostname vmtest
+
+release=$(uname -r)
+modules=$(<"$run/modules")
+[[ ${modules##*/} == "$release" ]] ||
+	fail "the kernel is $release, its modules (-m) are ${modules##*/}"
+mkdir -p "/lib/modules/$release"
+mount --bind "$modules" "/lib/modules/$release"
+modprobe -a vfio vfio_iommu_type1 vfio-pci || fail "cannot load the VFIO modules from $modules"
+
+mapfile -d '' -t argv <"$run/argv"
+cd "$(<"$run/cwd")" || fail "no directory $(<"$run/cwd") in the machine"
+
+# Pipes between the command and the ports: a port can be opened only once, and
+# programs open /dev/stderr.
+mkfifo /run/out /run/err
+cat /run/out >"/dev/$(port out)" &
+cats=$!
+cat /run/err >"/dev/$(port err)" &
+cats+=" $!"
+
+echo ready >&9
+setsid -w "${argv[@]}" </dev/null >/run/out 2>/run/err 9>&-
+status=$?
+
+# Whoever the command left running may hold the pipes open for ever.
+for _ in {1..20}; do
+	# shellcheck disable=SC2086 # two numbers
+	kill -0 $cats 2>/dev/null || break
+	sleep 0.05
+done
+finish $status

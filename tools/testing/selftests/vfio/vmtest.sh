@@ -1,0 +1,241 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Boot a kernel in QEMU on the root file system of this host and run one
+# command there. See usage() for the contract.
+#
+# The host's root is exported read-only over 9p; vmtest-init.sh puts a tmpfs
+# over it, so whatever the command writes is gone with the machine. The
+# command's stdout, stderr and exit status travel over three virtio-serial
+# ports: the serial console carries nothing but what the kernel prints, and is
+# searched for reports afterwards.
+set -euo pipefail
+
+here=$(dirname "$(readlink -f "$0")")
+top=$(readlink -f "$here/../../../..")
+
+# What makes a run fail whatever the command returned. Each is printed by the
+# kernel itself; panic and oops end the machine (panic=-1, -no-reboot).
+reports='Kernel panic|Oops|BUG: |kernel BUG at|WARNING: |INFO: possible |INFO: task .* blocked'
+reports+='|detected stalls|self-detected stall|soft lockup|UBSAN: |KCSAN: |KASAN: |DEBUG_LOCKS_WARN_ON'
+reports+='|general protection fault|unable to handle|suspicious RCU usage|bad unlock balance'
+reports+='|held lock freed|lock held when returning|unreferenced object|refcount_t: '
+
+usage() {
+	cat <<-EOF
+	usage: ${0##*/} [-k bzImage] [-m modules_dir] [-q 'QEMU arguments']...
+	       [-a 'kernel arguments'] [-M memory] [-c cpus] [-t seconds]
+	       -- command [argument...]
+
+	Boots the kernel (default: the last build's), loads the VFIO modules and runs
+	the command as root in the current directory of this host's root file system,
+	which it sees through a copy-on-write overlay.
+
+	  -k  kernel image                  (default: build/bzImage)
+	  -m  directory with modules.dep    (default: build/modules)
+	  -q  more QEMU arguments, split at white space; may be repeated
+	  -a  more kernel arguments
+	  -M  memory, in QEMU's notation    (default: 2G)
+	  -c  number of CPUs                (default: 2)
+	  -t  seconds the command may take  (default: 300)
+
+	Exit status: the command's; 124 when it took too long; 125 when the kernel
+	panicked or printed a WARNING, BUG, lockdep or sanitizer report, which is then
+	shown; 126 when the machine could not be started.
+	EOF
+}
+
+die() {
+	echo "vmtest: $*" >&2
+	exit 126
+}
+
+kernel= modules= append= memory=2G cpus=2 limit=300
+qemu_extra=()
+while getopts k:m:q:a:M:c:t:h opt; do
+	case $opt in
+	k) kernel=$OPTARG ;;
+	m) modules=$OPTARG ;;
+	q) read -ra words <<<"$OPTARG"; qemu_extra+=("${words[@]}") ;;
+	a) append=$OPTARG ;;
+	M) memory=$OPTARG ;;
+	c) cpus=$OPTARG ;;
+	t) limit=$OPTARG ;;
+	h) usage; exit 0 ;;
+	*) usage >&2; exit 126 ;;
+	esac
+done
+shift $((OPTIND - 1))
+[[ $# -gt 0 ]] || { usage >&2; exit 126; }
+[[ $limit =~ ^[1-9][0-9]*$ ]] || die "-t takes whole seconds, not '$limit'"
+
+# The directory that scripts/build leaves its links in, seen from the
+# repository's root or from the generated kernel tree inside it.
+for build in "$top/build" "$top/.."; do
+	[[ -e $build/bzImage ]] && break
+done
+kernel=${kernel:-$build/bzImage}
+modules=${modules:-$build/modules}
+[[ -r $kernel ]] || die "no kernel at $kernel: run make first, or name one with -k"
+modules=$(readlink -f "$modules") || true
+[[ -r $modules/modules.dep ]] ||
+	die "no modules.dep in ${modules:-the modules directory}: run make first, name a directory with -m, or run depmod"
+for tool in qemu-system-x86_64 busybox cpio; do
+	command -v $tool >/dev/null || die "$tool is missing: apt-get install qemu-system-x86 busybox-static cpio"
+done
+
+run=$(mktemp -d "${TMPDIR:-/tmp}/vmtest.XXXXXX")
+qemu_pid=
+cleanup() {
+	if [[ $qemu_pid ]]; then
+		kill -KILL "$qemu_pid" 2>/dev/null || true
+		wait "$qemu_pid" 2>/dev/null || true
+	fi
+	rm -rf "$run"
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+# Print, in loading order, the files of module $1 and of what it needs; nothing
+# when it is built in.
+module_files() {
+	local line
+	line=$(grep -E "(^|/)$1\.ko(\.[a-z0-9]+)?:" "$modules/modules.dep") || {
+		grep -q "/$1\.ko" "$modules/modules.builtin" ||
+			die "$modules has no module $1 and its kernel does not have it built in"
+		return 0
+	}
+	tr ' ' '\n' <<<"${line/:/}" | sed '/^$/d' | tac
+}
+
+# A few modules (on distribution kernels), busybox and the init script.
+make_initramfs() {
+	local root=$run/initramfs name file copy
+	mkdir -p "$root"/{bin,modules,dev,proc,sys,new}
+	cp "$(command -v busybox)" "$root/bin/busybox"
+	cp "$here/vmtest-init.sh" "$root/init"
+	for name in virtio_pci virtio_console 9pnet_virtio 9p overlay; do
+		module_files $name
+	done | awk '!seen[$0]++' >"$run/load"
+	: >"$root/modules/load"
+	while read -r file; do
+		copy=$(basename "$file")
+		case $copy in
+		*.xz) copy=${copy%.xz}; xz -dc "$modules/$file" >"$root/modules/$copy" ;;
+		*.zst) copy=${copy%.zst}; zstd -qdc "$modules/$file" >"$root/modules/$copy" ;;
+		*) cp "$modules/$file" "$root/modules/$copy" ;;
+		esac
+		echo "$copy" >>"$root/modules/load"
+	done <"$run/load"
+	(cd "$root" && find . | cpio -o -H newc --quiet) >"$run/initramfs.cpio"
+}
+
+# What vmtest-run.sh needs in the guest; it finds this directory on the 9p root.
+write_job() {
+	printf '%s\0' "$@" >"$run/argv"
+	printf '%s' "$PWD" >"$run/cwd"
+	printf '%s' "$modules" >"$run/modules"
+	cp "$here/vmtest-run.sh" "$run/run.sh"
+}
+
+qemu_arguments() {
+	qemu=(qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot
+		-cpu max -m "$memory" -smp "$cpus")
+	# /dev/kvm may open on a machine that cannot run a guest; the CPU
+	# flags tell.
+	if [[ -w /dev/kvm ]] && grep -qwE 'vmx|svm' /proc/cpuinfo; then
+		qemu+=(-accel kvm -machine q35,kernel-irqchip=split)
+	else
+		qemu+=(-accel tcg,thread=multi -machine q35)
+	fi
+	qemu+=(-device intel-iommu,intremap=on,caching-mode=on,x-scalable-mode=on,device-iotlb=on
+		-kernel "$kernel" -initrd "$run/initramfs.cpio"
+		-append "console=ttyS0 ignore_loglevel panic=-1 oops=panic intel_iommu=on,sm_on vmtest=$run $append"
+		-serial "file:$run/console"
+		-fsdev "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap"
+		-device "virtio-9p-pci,fsdev=root,mount_tag=root,addr=1c.0"
+		-device "virtio-serial-pci,addr=1d.0"
+		-add-fd "fd=3,set=1" -add-fd "fd=4,set=2"
+		-chardev "file,id=out,path=/dev/fdset/1,append=on"
+		-chardev "file,id=err,path=/dev/fdset/2,append=on"
+		-chardev "file,id=status,path=$run/status"
+		-device "virtserialport,chardev=out,name=out"
+		-device "virtserialport,chardev=err,name=err"
+		-device "virtserialport,chardev=status,name=status"
+		"${qemu_extra[@]}")
+}
+
+running() { kill -0 "$qemu_pid" 2>/dev/null; }
+
+# Wait until the guest has written $1 to its status port, QEMU has ended, or $2
+# seconds have passed; false only in the last case.
+wait_for() {
+	local end=$((SECONDS + $2))
+	until grep -q "^$1" "$run/status" 2>/dev/null || ! running; do
+		((SECONDS < end)) || return 1
+		sleep 0.05
+	done
+}
+
+stop_machine() {
+	kill -KILL "$qemu_pid" 2>/dev/null || true
+	wait "$qemu_pid" 2>/dev/null || true
+	qemu_pid=
+}
+
+# Boot and run once. Sets $result: an exit status, or noboot.
+boot() {
+	: >"$run/console"
+	: >"$run/status"
+	"${qemu[@]}" 3>&3 4>&4 </dev/null >"$run/qemu.log" 2>&1 &
+	qemu_pid=$!
+	result=noboot
+	if wait_for ready 120 && grep -q ^ready "$run/status"; then
+		result=124
+		# The status comes with the command's end; the machine ends
+		# itself right after.
+		if wait_for exit "$limit"; then
+			result=$(sed -n 's/^exit //p' "$run/status")
+			wait_for never 30 || result=124
+		fi
+	fi
+	stop_machine
+}
+
+# Show each report with what follows it, once.
+kernel_reports() {
+	grep -aqE "$reports" "$run/console" || return 1
+	echo "vmtest: the kernel reported:" >&2
+	grep -aE -A40 -m3 "$reports" "$run/console" | tr -d '\r' >&2
+}
+
+make_initramfs
+write_job "$@"
+qemu_arguments
+
+# QEMU must append to pipes: a file that stdout was redirected to would
+# otherwise be truncated, and a terminal refused.
+exec 3> >(exec cat) 4> >(exec cat >&2)
+boot
+if [[ $result == noboot && -s $run/console ]] && ! grep -aqE "$reports" "$run/console"; then
+	echo "vmtest: the machine never reached the command (QEMU hangs sometimes), booting it once more" >&2
+	boot
+fi
+exec 3>&- 4>&-
+wait
+
+if kernel_reports; then
+	exit 125
+fi
+case $result in
+noboot)
+	tail -n 5 "$run/qemu.log" >&2
+	tail -n 20 "$run/console" | tr -d '\r' >&2
+	die "the machine never reached the command" ;;
+'')
+	die "the machine ended before the command did" ;;
+124)
+	echo "vmtest: stopped after $limit s (-t)" >&2 ;;
+esac
+exit "$result"

@@ -1,0 +1,220 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# The contract of vmtest.sh: exit status, output, arguments, options. Every test
+# boots a machine of its own. -k and -m name the kernel, as in vmtest.sh.
+#
+# Tests are called by the names that declare finds; what is in single quotes is
+# for the machine's shell.
+# shellcheck disable=SC2317,SC2016
+set -u
+
+here=$(dirname "$(readlink -f "$0")")
+kernel=()
+while getopts k:m:h opt; do
+	case $opt in
+	k | m) kernel+=("-$opt" "$OPTARG") ;;
+	h) echo "usage: ${0##*/} [-k bzImage] [-m modules_dir]"; exit 0 ;;
+	*) exit 1 ;;
+	esac
+done
+
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+number=0 failed=0 name=''
+
+# One test a function: it states what it expects, and goes on after a failure.
+expect() { # description, command...
+	local what=$1
+	shift
+	"$@" || { echo "# $name: $what: not so: $*"; bad=1; }
+}
+
+vm() { # sets $status; output is in $tmp/out and $tmp/err
+	"$here/vmtest.sh" "${kernel[@]}" "$@" >"$tmp/out" 2>"$tmp/err"
+	status=$?
+}
+
+says() { grep -q -- "$1" "$tmp/err"; }
+silent() { [[ ! -s $tmp/err ]]; }
+returned() { [[ $status == "$1" ]]; }
+printed() { [[ $(<"$tmp/out") == "$1" ]]; }
+
+test_status() {
+	vm -- bash -c 'exit 37'
+	expect "status" returned 37
+	expect "no output" silent
+}
+
+test_signal() {
+	vm -- bash -c 'kill -KILL $$'
+	expect "status of a killed command" returned 137
+}
+
+test_no_such_command() {
+	vm -- /no/such/command
+	expect "status" test "$status" -ge 126
+}
+
+# Bytes of every value and a megabyte of them; two streams that stay apart.
+test_output() {
+	head -c 1000000 /dev/urandom >"$tmp/data"
+	vm -- bash -c "cat $tmp/data; echo -n 'err\\0\\r\\n' >&2; echo to-stderr >/dev/stderr"
+	expect "status" returned 0
+	expect "binary output" cmp "$tmp/data" "$tmp/out"
+	printf '%s' 'err\0\r\n' >"$tmp/want"
+	echo to-stderr >>"$tmp/want"
+	expect "stderr" cmp "$tmp/want" "$tmp/err"
+}
+
+# A redirected file is appended to, like by any other command.
+test_redirection() {
+	echo before >"$tmp/file"
+	"$here/vmtest.sh" "${kernel[@]}" -- echo after >>"$tmp/file"
+	expect "both lines" test "$(<"$tmp/file")" == $'before\nafter'
+}
+
+test_arguments() {
+	# shellcheck disable=SC1003 # a backslash, meant as such
+	local args=('two words' '' "it's" '"double"' $'new\nline' '*' '$HOME' '\' '-c' $'\t' 'é')
+
+	vm -- printf '[%s]\n' "${args[@]}"
+	expect "arguments" printed "$(printf '[%s]\n' "${args[@]}")"
+}
+
+test_working_directory() {
+	mkdir "$tmp/a directory"
+	cd "$tmp/a directory" || return
+	vm -- pwd
+	cd "$here" || return
+	expect "directory" printed "$tmp/a directory"
+}
+
+# Writes succeed, and stay in the machine.
+test_writable_root() {
+	vm -- bash -c "echo x >$tmp/from-machine && cat $tmp/from-machine"
+	expect "status" returned 0
+	expect "what was written" printed x
+	expect "no trace of it" test ! -e "$tmp/from-machine"
+}
+
+test_options() {
+	vm -c 1 -M 700M -a 'vmtest_word=1' -q '-device edu,addr=10.0' \
+		-q '-device  edu,addr=11.0' -- bash -c '
+		nproc
+		awk "/MemTotal/ { print (\$2 > 400000 && \$2 < 717000) }" /proc/meminfo
+		grep -o "vmtest_word=." /proc/cmdline
+		cat /sys/bus/pci/devices/0000:00:1[01].0/device'
+	expect "-c, -M, -a, -q" printed $'1\n1\nvmtest_word=1\n0x11e8\n0x11e8'
+}
+
+test_modules_loaded() {
+	vm -- bash -c 'ls -d /sys/bus/pci/drivers/vfio-pci /dev/vfio/vfio; cat /proc/cmdline'
+	expect "status" returned 0
+	expect "an IOMMU" grep -q intel_iommu=on "$tmp/out"
+}
+
+test_time_out() {
+	vm -t 2 -- bash -c 'echo started; sleep 1000'
+	expect "status" returned 124
+	expect "output until then" printed started
+	expect "the reason" says '-t'
+}
+
+# Who was left behind has the pipes open; nobody waits for it.
+test_background_process() {
+	local start=$SECONDS
+
+	vm -t 200 -- bash -c 'sleep 1000 & echo done'
+	expect "status" returned 0
+	expect "output" printed "done"
+	expect "no wait" test $((SECONDS - start)) -lt 200
+}
+
+test_report() { # line that the kernel prints
+	vm -- bash -c "echo '$1' >/dev/kmsg; exit 3"
+	expect "status" returned 125
+	expect "the report" says "$1"
+}
+
+test_warning() { test_report 'WARNING: CPU: 0 PID: 1 at nowhere.c:1'; }
+test_lockdep() { test_report 'WARNING: possible circular locking dependency detected'; }
+test_kasan() { test_report 'BUG: KASAN: use-after-free in nowhere'; }
+test_hung_task() { test_report 'INFO: task nobody:1 blocked for more than 120 seconds.'; }
+
+test_harmless_line() {
+	vm -- bash -c 'echo "no warning, no bug" >/dev/kmsg'
+	expect "status" returned 0
+}
+
+test_panic() {
+	vm -- bash -c 'echo c >/proc/sysrq-trigger; sleep 100'
+	expect "status" returned 125
+	expect "the panic" says 'Kernel panic'
+}
+
+test_machine_ends() {
+	vm -- reboot -f
+	expect "status" returned 126
+	expect "the reason" says 'ended before the command did'
+}
+
+# A boot that comes to nothing and a second one, then the end.
+test_second_boot() {
+	mkdir "$tmp/nothing"
+	echo '/sbin/reboot -f' >"$tmp/nothing/run.sh"
+	vm -a "vmtest=$tmp/nothing" -- true
+	expect "status" returned 126
+	expect "one more boot" says 'booting it once more'
+	expect "the reason" says 'never reached the command'
+}
+
+test_usage() {
+	vm
+	expect "no command" returned 126
+	vm -t soon -- true
+	expect "bad time" returned 126
+	vm -Z -- true
+	expect "unknown option" returned 126
+	vm -k "$tmp/no-kernel" -- true
+	expect "no kernel" returned 126
+	expect "which" says "$tmp/no-kernel"
+	vm -q '-device no-such-device' -- true
+	expect "bad QEMU argument" returned 126
+	expect "what QEMU says" says no-such-device
+	vm -h
+	expect "help" returned 0
+}
+
+# Interrupted, it leaves neither the machine nor files.
+test_interrupted() {
+	local pid
+
+	mkdir "$tmp/own"
+	TMPDIR=$tmp/own "$here/vmtest.sh" "${kernel[@]}" -- sleep 1000 >/dev/null 2>&1 &
+	pid=$!
+	while [[ ! -e $(echo "$tmp"/own/*/console) ]]; do sleep 0.1; done
+	kill -TERM "$pid"
+	wait "$pid"
+	expect "status" test $? == 143
+	expect "no files" test -z "$(ls "$tmp/own")"
+	# shellcheck disable=SC2009 # the arguments have to match
+	expect "no machine" test -z "$(ps -eo args | grep "^qemu.*$tmp/own")"
+}
+
+mapfile -t tests < <(declare -F | awk '$3 ~ /^test_/ && $3 != "test_report" { print $3 }')
+echo "TAP version 13"
+echo "1..${#tests[@]}"
+for name in "${tests[@]}"; do
+	number=$((number + 1)) bad=0
+	$name
+	if [[ $bad == 0 ]]; then
+		echo "ok $number $name"
+	else
+		echo "not ok $number $name"
+		echo "# status $status"
+		sed 's/^/# /' "$tmp/err" | tail -n 20
+		failed=1
+	fi
+done
+exit $failed
