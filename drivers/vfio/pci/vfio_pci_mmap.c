@@ -11,7 +11,8 @@
  * device decodes memory and inserts PTEs with the lock held for reading. Who
  * turns memory off holds it for writing from the zap until memory is on again,
  * or until the state that makes faults fail (command register, power state,
- * low power) is set. So there is no PTE while memory is off. The order is
+ * low power) is set. So there is no PTE while the user has memory turned off, nor
+ * during a reset that the user asked for. The order is
  *
  *	mmap_lock -> memory_lock -> i_mmap_rwsem -> page table lock
  *
@@ -19,14 +20,22 @@
  */
 
 #include <linux/mm.h>
+#include <linux/pagemap.h>
 #include <linux/pci.h>
 #include <linux/vfio_pci_core.h>
 
 #include "vfio_pci_priv.h"
 
-static unsigned long vfio_pci_vma_pfn(struct vfio_pci_core_device *vdev,
-				      struct vm_area_struct *vma,
-				      unsigned long addr)
+/**
+ * vfio_pci_vma_pfn - Page frame that an address in a BAR's VMA maps to
+ * @vdev: device
+ * @vma: made by vfio_pci_core_mmap() for a BAR
+ * @addr: in @vma
+ *
+ * Return: page frame number.
+ */
+unsigned long vfio_pci_vma_pfn(struct vfio_pci_core_device *vdev,
+			       struct vm_area_struct *vma, unsigned long addr)
 {
 	pgoff_t pgoff = linear_page_index(vma, addr);
 	unsigned int index = pgoff >> (VFIO_PCI_OFFSET_SHIFT - PAGE_SHIFT);
@@ -60,17 +69,29 @@ static int vfio_pci_populate_pte(pte_t *pte, unsigned long addr, void *data)
  *
  * Not by remap_pfn_range(): it BUGs on an entry that another thread has filled,
  * and changes vm_flags when the range is the whole VMA, which a fault may not.
+ * Elsewhere than on x86, modules cannot rely on set_pte_at(), so the page tables
+ * are walked for each page there.
  */
 static vm_fault_t vfio_pci_populate(struct vm_area_struct *vma,
 				    unsigned long addr)
 {
 	unsigned long start = max(vma->vm_start, addr & PMD_MASK);
 	unsigned long end = pmd_addr_end(addr, vma->vm_end);
+	vm_fault_t ret = VM_FAULT_NOPAGE;
 
-	if (apply_to_page_range(vma->vm_mm, start, end - start,
-				vfio_pci_populate_pte, vma))
-		return VM_FAULT_OOM;
-	return VM_FAULT_NOPAGE;
+	if (IS_ENABLED(CONFIG_X86)) {
+		if (apply_to_page_range(vma->vm_mm, start, end - start,
+					vfio_pci_populate_pte, vma))
+			ret = VM_FAULT_OOM;
+		return ret;
+	}
+
+	for (; start < end && ret == VM_FAULT_NOPAGE; start += PAGE_SIZE)
+		ret = vmf_insert_pfn_prot(vma, start,
+					  vfio_pci_vma_pfn(vma->vm_private_data,
+							   vma, start),
+					  pgprot_decrypted(vma->vm_page_prot));
+	return ret;
 }
 
 static vm_fault_t vfio_pci_mmap_fault(struct vm_fault *vmf)
@@ -102,12 +123,13 @@ const struct vm_operations_struct vfio_pci_mmap_ops = {
  */
 void vfio_pci_zap_bars(struct vfio_pci_core_device *vdev)
 {
-	loff_t start = VFIO_PCI_INDEX_TO_OFFSET(VFIO_PCI_BAR0_REGION_INDEX);
-	loff_t end = VFIO_PCI_INDEX_TO_OFFSET(VFIO_PCI_ROM_REGION_INDEX);
+	pgoff_t region = 1UL << (VFIO_PCI_OFFSET_SHIFT - PAGE_SHIFT);
 
 	lockdep_assert_held_write(&vdev->memory_lock);
-	unmap_mapping_range(vdev->vdev.inode->i_mapping, start, end - start,
-			    true);
+	/* By pages: on 32 bit, the size of six regions does not fit a range */
+	unmap_mapping_pages(vdev->vdev.inode->i_mapping,
+			    VFIO_PCI_BAR0_REGION_INDEX * region,
+			    VFIO_PCI_ROM_REGION_INDEX * region, true);
 }
 
 /**

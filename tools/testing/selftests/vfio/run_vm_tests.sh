@@ -27,7 +27,7 @@ ivshmem() { # name, slot, size
 declare -A machines=(
 	[devices]="
 		-device edu,addr=10.0
-		$(ivshmem m1 11 1G) $(ivshmem m2 12 64M)
+		$(ivshmem m1 11 256M) $(ivshmem m2 12 64M)
 		$(root_port 1 13) $(nvme d0 rp1 0)
 		$(root_port 2 14) $(nvme d1 rp2 0) $(nvme d2 rp2 1)
 		$(root_port 3 15) -device e1000e,bus=rp3"

@@ -149,9 +149,11 @@ qemu_arguments() {
 	else
 		qemu+=(-accel tcg,thread=multi -machine q35)
 	fi
+	# no_timer_check: at boot, the timer has to tick within a number of
+	# cycles that on a busy host are over before QEMU can emulate one.
 	qemu+=(-device intel-iommu,intremap=on,caching-mode=on,x-scalable-mode=on,device-iotlb=on
 		-kernel "$kernel" -initrd "$run/initramfs.cpio"
-		-append "console=ttyS0 ignore_loglevel panic=-1 oops=panic intel_iommu=on,sm_on vmtest=$run $append"
+		-append "console=ttyS0 ignore_loglevel panic=-1 oops=panic no_timer_check intel_iommu=on,sm_on vmtest=$run $append"
 		-serial "file:$run/console"
 		-fsdev "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap"
 		-device "virtio-9p-pci,fsdev=root,mount_tag=root,addr=1c.0"

@@ -143,3 +143,21 @@ void t1_unmap(struct t1_container *c, __u64 iova, __u64 size)
 	T1_ASSERT_OK(__t1_unmap(c, iova, size, &unmapped));
 	T1_ASSERT(unmapped == size);
 }
+
+unsigned int t1_dma_avail(struct t1_container *c)
+{
+	char buf[4096] = { };
+	struct vfio_iommu_type1_info *info = (void *)buf;
+	struct vfio_info_cap_header *cap;
+
+	info->argsz = sizeof(buf);
+	T1_ASSERT(!ioctl(c->fd, VFIO_IOMMU_GET_INFO, info));
+	T1_ASSERT(info->flags & VFIO_IOMMU_INFO_CAPS);
+	for (__u32 pos = info->cap_offset; pos; pos = cap->next) {
+		cap = (void *)(buf + pos);
+		if (cap->id == VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL)
+			return ((struct vfio_iommu_type1_info_dma_avail *)cap)->avail;
+	}
+	T1_ASSERT(!"DMA_AVAIL capability");
+	return 0;
+}

@@ -45,6 +45,8 @@ void t1_map(struct t1_container *c, void *vaddr, __u64 iova, __u64 size, __u32 f
 /* @unmapped may be NULL; otherwise it gets the number of bytes unmapped. */
 int __t1_unmap(struct t1_container *c, __u64 iova, __u64 size, __u64 *unmapped);
 void t1_unmap(struct t1_container *c, __u64 iova, __u64 size);
+/* How many more mappings the container takes */
+unsigned int t1_dma_avail(struct t1_container *c);
 
 /* type1_pci.c: devices */
 

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Each verb calls scripts; "make help" lists the verbs.
+#
+# Variables: BASE, BASE_VERSION, FLAVOUR, VM_MEMORY, VM_CPUS, JOBS, FORCE=1.
+
+.NOTPARALLEL:
+.PHONY: all help run check lint series bisect-check refresh apply menuconfig \
+	bench clean distclean
+
+all: apply	## get the base, apply the patches, build kernel, modules and tests
+	@scripts/build
+	@scripts/kselftests
+
+help:		## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 15
+
+run: all	## boot the kernel and open a shell in the virtual machine
+	@scripts/run
+
+check: all	## run all tests
+	@scripts/check
+
+lint: apply	## run the static checks
+	@scripts/lint
+
+series: apply	## write the patches as mails to build/series
+	@scripts/series
+
+bisect-check: apply	## build the kernel after each patch
+	@scripts/bisect-check
+
+refresh:	## write what was committed in build/linux-BASE back to patches
+	@scripts/refresh
+
+apply:		## make or update build/linux-BASE (FORCE=1 drops edits there)
+	@scripts/bootstrap
+	@scripts/apply
+
+menuconfig: apply	## choose base, flavour and size of the virtual machine
+	@scripts/menuconfig
+
+bench: all	## compare with the kernel without the patches
+	@scripts/bench
+
+clean:		## remove what was built, but keep the generated tree
+	@scripts/clean
+
+distclean:	## remove the generated tree and .config as well
+	@scripts/clean --all

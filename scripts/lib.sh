@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash disable=SC2034
+# Sourced by every script: settings, places, and how to stop.
+
+set -euo pipefail
+# A failure inside of $(...) counts as well.
+shopt -s inherit_errexit
+
+# A caller's make or git hook must not leak into the kernel's make or our git.
+unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE
+export LC_ALL=C
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+cd "$ROOT"
+
+say() { echo "$*"; }
+note() { echo "${0##*/}: $*" >&2; }
+diag() { sed 's/^/# /'; }	# output as it is allowed in between lines of TAP
+die() { note "$*"; exit 1; }
+
+# A setting comes from the environment (so from make's command line too), then
+# from .config, then from here. The defaults repeat those of Kconfig.
+setting()
+{
+	local value=${!1:-}
+
+	if [[ -z $value && -f .config ]]; then
+		value=$(sed -n "s/^CONFIG_$1=//p" .config | tr -d '"')
+	fi
+	printf -v "$1" %s "${value:-$2}"
+}
+
+setting BASE 6.1
+setting FLAVOUR debug
+setting ARCH x86_64
+setting VM_MEMORY 2G
+setting VM_CPUS 2
+JOBS=${JOBS:-$(nproc)}
+
+# choices DIRECTORY [SUFFIX]: what there is to choose from, on one line.
+choices() { (cd "$1" && printf '%s\n' *"${2:-}") | sed "s/${2:-}\$//" | paste -sd' '; }
+
+[[ -f patches/$BASE/series ]] ||
+	die "unknown base '$BASE': choose one of: $(choices patches)"
+[[ -f scripts/flavours/$FLAVOUR.config ]] ||
+	die "unknown flavour '$FLAVOUR': choose one of: $(choices scripts/flavours .config)"
+[[ $ARCH == x86_64 ]] ||
+	die "unknown architecture '$ARCH': choose x86_64"
+
+PACKAGE=linux-source-$BASE
+PATCHES=patches/$BASE
+TREE=$ROOT/build/linux-$BASE
+CACHE=${VFIO_SERIES_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vfio-series}
+
+# Object files are the same wherever the checkout is: paths below it are
+# relative for ccache, and so are those that the kernel's make uses as long as
+# the output directory is a direct subdirectory of the source tree.
+export CCACHE_DIR=$CACHE/ccache CCACHE_BASEDIR=$ROOT CCACHE_NOHASHDIR=1
+export CCACHE_COMPILERCHECK=content CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-5G}
+export CCACHE_SLOPPINESS=include_file_mtime,include_file_ctime
+
+# scratch DIRECTORY: make a directory there that goes away with the script.
+# It is on the same file system as the result, which is then renamed.
+scratch()
+{
+	mkdir -p "$1" 2>/dev/null || die "cannot write to $1: check its owner and the free space"
+	TMP=$(mktemp -d "$1/tmp.XXXXXX" 2>/dev/null) ||
+		die "cannot write to $1: check its owner and the free space"
+	trap 'rm -rf "$TMP"' EXIT
+	trap 'exit 130' INT TERM HUP
+}
+
+# need_space DIRECTORY MEGABYTES WHY
+need_space()
+{
+	local dir=$1 free
+
+	until [[ -d $dir ]]; do dir=$(dirname "$dir"); done
+	free=$(df --output=avail -BM "$dir" | tail -1 | tr -dc 0-9)
+	((free >= $2)) ||
+		die "no space for $3: $1 has $free MB free and needs $2, so free some or set VFIO_SERIES_CACHE"
+}
+
+# The generated tree's git, without the user's taste in whitespace.
+tgit() { git -C "$TREE" -c core.quotePath=false "$@"; }
+
+# Edits in the tree that are in no commit, or commits that apply did not make.
+tree_dirty() { [[ -n $(tgit status --porcelain | head -1) ]]; }
+tree_edited()
+{
+	local head
+
+	read -r _ head _ <"$TREE/.git/applied" || return 0
+	[[ $(tgit rev-parse HEAD) != "$head" ]] || tree_dirty
+}
+
+# The parts of a patch file.
+patch_list() { sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$1/$PATCHES/series"; }
+patch_subject() { sed -n '1s/^Subject: //p' "$1"; }
+patch_message() { sed -e 1d -e '/^---$/,$d' "$1"; }
+patch_below() { sed -e '1,/^---$/d' -e '/^diff --git /,$d' "$1"; }
+patch_diff() { sed -n '/^diff --git /,$p' "$1"; }
+patch_new() { patch_below "$1" | sed -n 's/^New: //p'; }
+
+# The configuration of a kernel that vmtest.sh can boot, without a flavour.
+VM_CONFIG=(tools/testing/selftests/vfio/config tools/testing/selftests/vfio/config.vm)
+
+# What a kernel is built with, as part of the key of everything cached.
+toolchain() { { gcc --version; ld --version; } | sha256sum | cut -c1-16; }
+
+# kmake TREE OUT [ARGUMENT]...: the kernel's make, the same on every machine.
+kmake()
+{
+	local tree=$1 out=$2
+
+	shift 2
+	make -s -C "$tree" O="$tree/$out" ARCH="$ARCH" -j"$JOBS" \
+		CC="ccache ${COMPILER:-gcc}" HOSTCC="ccache gcc" LOCALVERSION= KBUILD_BUILD_VERSION=1 \
+		KBUILD_BUILD_USER=vfio KBUILD_BUILD_HOST=series \
+		KBUILD_BUILD_TIMESTAMP="Sat Jan  1 00:00:00 UTC 2000" "$@"
+}
+
+# logged LOG WHAT COMMAND...: run quietly; on failure show the lines that matter.
+logged()
+{
+	local log=$ROOT/build/log/$1 what=$2
+
+	shift 2
+	mkdir -p "${log%/*}"
+	"$@" >"$log" 2>&1 </dev/null && return
+	{ grep -E 'error|Error |undefined|No space|\*\*\*' "$log" || tail -20 "$log"; } | tail -20 >&2
+	die "$what failed: see $log"
+}

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# Sourced after lib.sh by what turns patches and new files into commits.
+
+# inputs [EXTRA]...: one hash over all that the commits are made from.
+inputs()
+{
+	local name
+
+	{
+		printf '%s\n' "$@"
+		{
+			printf '%s\n' scripts/stack.sh "$PATCHES/series" MAINTAINERS
+			while read -r name; do
+				echo "$PATCHES/$name"
+				[[ ! -f $PATCHES/$name ]] || patch_new "$PATCHES/$name"
+			done < <(patch_list .)
+		} | while read -r name; do
+			if [[ -f $name ]]; then
+				stat -c '%n %A' "$name"
+				sha256sum <"$name"
+			fi
+		done
+	} | sha256sum | cut -d' ' -f1
+}
+
+# Say which hunk did not apply: git names its file and line.
+explain()
+{
+	local patch=$1 file line hunk
+
+	IFS=: read -r file line < <(sed -n 's/^error: patch failed: //p' <<<"$2") ||
+		die "$patch does not apply: $(sed -n '1s/^error: //p' <<<"$2")"
+	hunk=$(awk -v file="+++ b/$file" -v at="^-$line(,|\$)" '
+		/^\+\+\+ / { here = $0 == file; n = 0 }
+		here && /^@@ / && ++n && $2 ~ at { print n; exit }' "$patch")
+	die "$patch does not apply to $3: hunk $hunk of $file (line $line) does not match"
+}
+
+# The two helpers of stack() share its variables.
+stack_new()
+{
+	local path=$1 mode=100644
+
+	[[ -f $source/$path ]] ||
+		die "$patch brings in $path, which is not here: add the file or remove the New: line"
+	[[ -z $(tgit ls-tree "$base" -- "$path") ]] ||
+		die "$patch brings in $path, which the kernel already has: make it a diff"
+	[[ ! -x $source/$path ]] || mode=100755
+	blob=$(tgit hash-object -w --no-filters "$source/$path")
+	tgit update-index --add --cacheinfo "$mode,$blob,$path"
+}
+
+# Each of our entries goes to its alphabetical place in the kernel's list.
+stack_maintainers()
+{
+	[[ -f $source/MAINTAINERS ]] ||
+		die "$patch merges MAINTAINERS, which is not here: add the file or remove the Merge: line"
+	tgit show "$commit:MAINTAINERS" >"$TMP/theirs"
+	awk '
+		BEGIN { i = n = 0 }
+		FNR == NR { ours[n++] = $0; next }
+		/^Maintainers List$/ { list = 1 }
+		list && blank && NF {
+			while (i < n && tolower(ours[i]) < tolower($0))
+				print ours[i++] "\n"
+		}
+		{ print; blank = !NF }
+	' RS= "$source/MAINTAINERS" RS='\n' "$TMP/theirs" >"$TMP/merged"
+	blob=$(tgit hash-object -w --no-filters "$TMP/merged")
+	tgit update-index --cacheinfo "100644,$blob,MAINTAINERS"
+}
+
+# stack BASE_COMMIT SOURCE: make one commit a patch of SOURCE on top of
+# BASE_COMMIT, in the object store of TREE, and print the last one. No branch
+# moves and no file of the work tree is touched, so a failure changes nothing.
+# The same patches of the same person are the same commits.
+stack()
+{
+	local base=$1 source=$2 commit=$1 date=946684800
+	local name patch subject log path blob below
+
+	export GIT_INDEX_FILE=$TMP/index
+	tgit read-tree "$base"
+	while read -r name; do
+		patch=$PATCHES/$name
+		[[ -f $source/$patch ]] || die "$PATCHES/series lists $name, which does not exist"
+		subject=$(patch_subject "$source/$patch")
+		[[ -n $subject ]] || die "$patch does not begin with a Subject: line"
+
+		patch_diff "$source/$patch" >"$TMP/diff"
+		log=$(tgit apply --cached --allow-empty "$TMP/diff" 2>&1) ||
+			explain "$patch" "$log" "$(tgit log -1 --format=%s "$base")"
+		for path in $(patch_new "$source/$patch"); do
+			stack_new "$path"
+		done
+		below=$(patch_below "$source/$patch" | sed '/^New: /d' | git stripspace)
+		if grep -qx 'Merge: MAINTAINERS' <<<"$below"; then
+			stack_maintainers
+		fi
+
+		# One minute a patch keeps them in order where git sorts by date.
+		date=$((date + 60))
+		export GIT_AUTHOR_DATE="$date +0000" GIT_COMMITTER_DATE="$date +0000"
+		commit=$({ echo "$subject"; echo; patch_message "$source/$patch"; } | git stripspace |
+			tgit commit-tree -p "$commit" "$(tgit write-tree)")
+		[[ -z $below ]] || tgit notes add -f -m "$below" "$commit" 2>/dev/null
+	done < <(patch_list "$source")
+	echo "$commit"
+}

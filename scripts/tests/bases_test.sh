@@ -1,0 +1,40 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# The series applies to the oldest and the newest base that the archive has,
+# without fuzz, and the mails make the same tree as the patches.
+. "$(dirname "$0")/tap.sh"
+
+for base in $(cd patches && printf '%s\n' *); do
+	export BASE=$base
+	tree=$work/repo/build/linux-$base
+	mapfile -t versions < <(apt-cache madison "linux-source-$base" | awk '{ print $3 }' | sort -uV)
+	if ((!${#versions[@]})); then
+		skip "apply to linux-source-$base" "apt does not know it"
+		continue
+	fi
+	for version in $(printf '%s\n' "${versions[0]}" "${versions[-1]}" | uniq); do
+		passes "apply to linux-source-$base $version" env BASE_VERSION="$version" scripts/apply
+		passes "export from $version" env BASE_VERSION="$version" scripts/series
+		export GIT_INDEX_FILE=$work/index
+		git -C "$tree" read-tree base
+		passes "the mails apply to $version" \
+			git -C "$tree" apply --cached --whitespace=nowarn "$PWD"/build/series/*.patch
+		passes "and make the same tree" \
+			test "$(git -C "$tree" write-tree)" = "$(git -C "$tree" rev-parse 'HEAD^{tree}')"
+		unset GIT_INDEX_FILE
+	done
+done
+
+# Whoever has told git no name gets mails without sign-off, and is told so.
+export BASE=6.1 GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1
+passes "apply without a name" scripts/apply
+output=$(scripts/series 2>&1 >/dev/null || true)
+passes "export without a name says that there is no sign-off" grep -q "without sign-off: set user.name" <<<"$output"
+passes "and signs off nothing" test -z "$(grep -l "^Signed-off-by:" build/series/*.patch)"
+git config user.name "A Tester"
+git config user.email tester@localhost
+passes "apply with a name" scripts/apply
+passes "export with a name" scripts/series
+passes "signs off each patch" test -z "$(grep -L "^Signed-off-by: A Tester <tester@localhost>" build/series/000[1-9]*)"
+passes "names the base" grep -q "^base-commit: $(git -C build/linux-6.1 rev-parse base)" build/series/0000-*
+finish

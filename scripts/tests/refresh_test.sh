@@ -1,0 +1,52 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# The way back from the generated tree loses nothing.
+. "$(dirname "$0")/tap.sh"
+
+tree_id() { git -C "$tree" rev-parse 'HEAD^{tree}'; }
+
+passes "apply" scripts/apply
+passes "refresh" scripts/refresh
+passes "changes no file of the repository" test -z "$(git status --porcelain)"
+passes "refresh leaves nothing to apply" test -z "$(scripts/apply 2>&1)"
+
+# One commit that changes a hook, a file of ours, and brings in a new one.
+new=$(sed -n 's/^New: //p' patches/6.1/*.patch | grep '\.c$' | head -1)
+echo "# hook" >>"$tree/drivers/vfio/Makefile"
+[[ -z $new ]] || echo "/* changed */" >>"$tree/$new"
+echo "echo new" >"$tree/tools/brand_new.sh"
+chmod +x "$tree/tools/brand_new.sh"
+refuses "refresh with uncommitted changes" "uncommitted changes: commit or drop" scripts/refresh
+git -C "$tree" add -A
+commit_all -m "vfio: Change a hook, and more!" -m "Because." -m "Signed-off-by: A <a@b>"
+git -C "$tree" notes add -m "Fails without it: none"
+before=$(tree_id)
+passes "refresh with a commit" scripts/refresh
+patch=$(echo patches/6.1/*-vfio-change-a-hook-and-more.patch)
+passes "writes its patch" test "$(sed '/^@@/,$d' "$patch")" = "Subject: vfio: Change a hook, and more!
+
+Because.
+---
+New: tools/brand_new.sh
+Fails without it: none
+
+diff --git a/drivers/vfio/Makefile b/drivers/vfio/Makefile
+--- a/drivers/vfio/Makefile
++++ b/drivers/vfio/Makefile"
+passes "lists it" grep -qx "${patch##*/}" patches/6.1/series
+passes "brings the new file here" test -x tools/brand_new.sh
+[[ -z $new ]] || passes "changes the file of ours here" grep -qx "/\* changed \*/" "$new"
+passes "distclean" scripts/clean --all
+passes "apply to a clean base" scripts/apply
+passes "makes the same tree" test "$before" = "$(tree_id)"
+
+git -C "$tree" rm -q tools/brand_new.sh
+commit_all --amend --no-edit
+passes "refresh without the new file" scripts/refresh
+passes "removes it here" test ! -e tools/brand_new.sh
+
+git -C "$tree" reset -q --hard HEAD~1
+passes "refresh without the commit" scripts/refresh
+[[ -z $new ]] || git checkout -q "$new"
+passes "leaves the repository as it was at first" test -z "$(git status --porcelain)"
+finish

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# Sourced by the tests of the scripts: TAP, and a copy of the repository to
+# work in, so that the user's checkout and its generated tree are left alone.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
+work=$(mktemp -d /var/tmp/vfio-series-test.XXXXXX)
+chmod 755 "$work"
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM HUP
+# What the caller chose for his own build is no part of the tests.
+unset MAKEFLAGS MAKELEVEL BASE BASE_VERSION FLAVOUR ARCH FORCE
+export VFIO_SERIES_CACHE=${VFIO_SERIES_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vfio-series}
+export GIT_AUTHOR_NAME=test GIT_AUTHOR_EMAIL=test@localhost
+export GIT_COMMITTER_NAME=test GIT_COMMITTER_EMAIL=test@localhost
+mkdir "$work/bin" "$work/repo"
+
+count=0
+failed=0
+echo "TAP version 13"
+finish() { echo "1..$count"; exit $failed; }
+skip() { count=$((count + 1)); echo "ok $count - $1 # SKIP $2"; }
+
+# result STATUS NAME [OUTPUT]
+result()
+{
+	count=$((count + 1))
+	if (($1 == 0)); then
+		echo "ok $count - $2"
+	else
+		failed=1
+		echo "not ok $count - $2"
+		printf '%s\n' "${3:-}" | sed 's/^/# /'
+	fi
+}
+
+# passes NAME COMMAND...
+passes()
+{
+	local name=$1 output status=0
+
+	shift
+	output=$("$@" 2>&1) || status=1
+	result $status "$name" "$output"
+}
+
+# refuses NAME PATTERN COMMAND...: it fails, with exactly one line on stderr,
+# which matches, and leaves nothing half-written.
+refuses()
+{
+	local name=$1 pattern=$2 output status=0
+
+	shift 2
+	if output=$("$@" 2>&1 >/dev/null); then
+		status=1
+	fi
+	[[ $(wc -l <<<"$output") == 1 ]] || status=1
+	grep -qE "$pattern" <<<"$output" || status=1
+	result $status "$name" "expected one line like '$pattern', got: $output"
+	output=$(find "$work/repo/build" "$work/cache" -maxdepth 2 -name 'tmp.*' 2>/dev/null || true)
+	[[ -z $output ]] || result 1 "$name leaves nothing behind" "$output"
+}
+
+# fake NAME LINE: a command that the scripts find instead of the real one.
+fake()
+{
+	printf '#!/bin/bash\n%s\n' "$2" >"$work/bin/$1"
+	chmod 755 "$work/bin/$1"
+}
+
+(cd "$here" && git ls-files -co --exclude-standard -z | while IFS= read -r -d '' file; do
+	[[ ! -f $file ]] || printf '%s\0' "$file"
+done | tar -c --null -T -) | tar -x -C "$work/repo"
+cd "$work/repo"
+git init -q -b main
+git add -A
+git commit -q -m copy
+tree=$work/repo/build/linux-6.1
+commit_all() { git -C "$tree" commit -q -a "$@"; }

@@ -1,0 +1,216 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# VFIO with the client that matters most: a QEMU that owns an edu and an ivshmem
+# device, whose guest has a virtual IOMMU and drives the devices by VFIO itself.
+# This is the host's part. It starts QEMU, runs guest_devices in the guest, looks
+# at the host whenever the guest asks for it, and prints a line for each fact:
+#
+#	  what -> what was seen
+#	! what -> what should not have been seen
+#
+# Fails on stock 6.1, by design: there the offset of a mapping in
+# /proc/PID/maps is the physical address of the BAR.
+set -euo pipefail
+
+skip=4
+here=$(dirname "$(readlink -f "$0")")
+facts=0 failed=0
+
+usage() {
+	cat <<-EOF_USAGE
+	usage: ${0##*/} bzImage guest_devices
+
+	Starts a nested guest with this kernel, the modules of the running one and the
+	statically linked program, which drives the edu and the ivshmem device.
+	Exit status: 0 when all is as it should be, 4 when something needed is missing.
+	EOF_USAGE
+}
+
+missing() {
+	echo "${0##*/}: $*" >&2
+	exit $skip
+}
+
+fact() { # line as guest_devices prints it
+	echo "$1"
+	facts=$((facts + 1))
+	[[ $1 != !* ]] || failed=$((failed + 1))
+}
+
+expect() { # what, what should be seen (a pattern), what was seen
+	local mark=' ' want=
+	# shellcheck disable=SC2053 # a pattern
+	[[ $3 == $2 ]] || mark='!' want=" (should be $2)"
+	fact "$(printf '%s %-41s -> %s%s' "$mark" "$1" "$3" "$want")"
+}
+
+find_device() { # PCI vendor, device
+	local path
+	for path in /sys/bus/pci/devices/*; do
+		if [[ $(<"$path/vendor") == "$1" && $(<"$path/device") == "$2" ]]; then
+			basename "$path"
+			return
+		fi
+	done
+}
+
+make_initramfs() {
+	local root=$run/initramfs file
+	mkdir -p "$root"/{bin,modules,dev,proc,sys}
+	cp "$(command -v busybox)" "$root/bin/busybox"
+	cp "$program" "$root/bin/guest_devices"
+	cp "$here/nested_guest_init.sh" "$root/init"
+	# "insmod FILE", in loading order; nothing for what is built in
+	modprobe -a --show-depends vfio_iommu_type1 vfio-pci |
+		sed -n 's/^insmod \([^ ]*\).*/\1/p' | awk '!seen[$0]++' |
+		while read -r file; do
+			cp "$file" "$root/modules/"
+			basename "$file"
+		done >"$root/modules/load"
+	(cd "$root" && find . | cpio -o -H newc --quiet) >"$run/initramfs.cpio"
+}
+
+start_guest() {
+	mkfifo "$run/guest.in" "$run/guest.out"
+	# Both ways, or each end would wait for the other one to open.
+	exec 3<>"$run/guest.in" 4<>"$run/guest.out"
+	# XSAVE is off because KVM on an emulated CPU gets its size wrong.
+	qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot \
+		-accel kvm -machine q35,kernel-irqchip=split -cpu host,-xsave -smp 1 -m 256M \
+		-device intel-iommu,intremap=on,caching-mode=on \
+		-kernel "$kernel" -initrd "$run/initramfs.cpio" \
+		-append "console=ttyS0 loglevel=5 panic=-1 oops=panic intel_iommu=on" \
+		-serial "file:$run/console" \
+		-chardev "pipe,id=guest,path=$run/guest" -serial chardev:guest \
+		-device "vfio-pci,host=$edu,addr=10.0" \
+		-device "vfio-pci,host=$ivshmem,addr=11.0" \
+		3>&- 4>&- >"$run/qemu.log" 2>&1 &
+	qemu=$!
+}
+
+# What QEMU has mapped. The offset in a device's file has the number of the region
+# in the bits from 40 up, and each BAR is mapped from its start; what does not
+# look like this is shown as it is.
+mapped_bars() {
+	local range offset size
+	while read -r range _ offset _; do
+		offset=$((0x$offset)) size=$(((0x${range#*-} - 0x${range%-*}) >> 10))
+		if ((offset % (1 << 40))); then
+			printf '0x%x %d KiB\n' $offset $size
+		else
+			printf 'BAR%d %d KiB\n' $((offset >> 40)) $size
+		fi
+	done < <(grep -F '[vfio-device]' "/proc/$qemu/maps") | one_line
+}
+
+one_line() { sort | paste -sd, | sed 's/,/, /g'; }
+
+# A BAR as mapped_bars() is to show it: whole pages
+bar() { # device, number
+	local first last
+	read -r first last _ < <(sed -n "$(($2 + 1))p" "/sys/bus/pci/devices/$1/resource")
+	echo "BAR$2 $((((last - first) >> 12) * 4 + 4)) KiB"
+}
+
+memory_bit() {
+	local command
+	command=$(od -An -tu2 -j4 -N2 "/sys/bus/pci/devices/$ivshmem/config")
+	echo $(((command >> 1) & 1))
+}
+
+account() {
+	local files count
+	files=$(find "/proc/$qemu/fd" -printf '%l\n')
+	count="$(grep -cF '[vfio-device]' <<<"$files") devices"
+	count+=", $(grep -c '^/dev/vfio/[0-9]' <<<"$files") groups"
+	count+=", $(grep -c '^/dev/vfio/vfio$' <<<"$files") containers"
+	# Each device has an I/O address space of its own behind the vIOMMU.
+	expect "host: QEMU's files" "2 devices, 2 groups, 2 containers" "$count"
+	expect "host: QEMU's mappings, by file offset" \
+		"$({ bar "$edu" 0; bar "$ivshmem" 0; bar "$ivshmem" 2; } | one_line)" "$(mapped_bars)"
+	# Not all RAM of the guest, but what its vIOMMU maps: a page for edu
+	expect "host: memory locked for DMA" "4 kB" \
+		"$(sed -n 's/^VmLck:[[:space:]]*//p' "/proc/$qemu/status")"
+}
+
+# What the guest asks to look at. Each state of guest_devices has its case.
+look() { # state
+	case $1 in
+	dma_mapped) account ;;
+	memory_on) expect "host: ivshmem's memory enable bit" 1 "$(memory_bit)" ;;
+	memory_off) expect "host: ivshmem's memory enable bit" 0 "$(memory_bit)" ;;
+	exit\ *) expect "guest: program's exit status" 0 "${1#exit }" ;;
+	*) expect "guest: state" "a known one" "$1" ;;
+	esac
+}
+
+listen() {
+	local line
+	while IFS= read -r -t 240 line <&4; do
+		line=${line%$'\r'}
+		case $line in
+		@*)
+			look "${line#@}"
+			[[ $line != @exit* ]] || return 0
+			echo go >&3 ;;
+		*' -> '*) fact "$line" ;;
+		*) fact "! guest: $line" ;;
+		esac
+	done
+	fact "! guest: silent for too long, or not there"
+	tail -n 5 "$run/qemu.log" "$run/console" >&2
+}
+
+stop_guest() {
+	kill "$qemu" || fact "! host: QEMU ended by itself"
+	wait "$qemu" || true
+	qemu=
+}
+
+groups_free() {
+	local bdf group free=0
+	for bdf in "$edu" "$ivshmem"; do
+		group=$(basename "$(readlink "/sys/bus/pci/devices/$bdf/iommu_group")")
+		if (exec 5<>"/dev/vfio/$group") 2>/dev/null; then
+			free=$((free + 1))
+		fi
+	done
+	echo $free
+}
+
+[[ $# == 2 ]] || { usage >&2; exit 1; }
+kernel=$1 program=$2
+for file in "$kernel" "$program"; do
+	[[ -r $file ]] || missing "no file $file: run make first"
+done
+for tool in qemu-system-x86_64 busybox cpio; do
+	command -v $tool >/dev/null || missing "$tool is missing: apt-get install qemu-system-x86 busybox-static cpio"
+done
+edu=$(find_device 0x1234 0x11e8)
+ivshmem=$(find_device 0x1af4 0x1110)
+[[ $edu && $ivshmem ]] || missing "no edu or no ivshmem device: give vmtest.sh -q '-device edu ...'"
+modprobe kvm_amd 2>/dev/null || modprobe kvm_intel 2>/dev/null || true
+[[ -w /dev/kvm ]] || missing "no KVM: this needs a CPU with SVM or VMX (QEMU: -cpu max)"
+
+run=$(mktemp -d)
+qemu=
+trap '[[ ! $qemu ]] || kill -KILL "$qemu"; rm -rf "$run"' EXIT
+
+"$here/bind.sh" -f "$edu" "$ivshmem" >/dev/null
+expect "host: groups free, before QEMU starts" 2 "$(groups_free)"
+make_initramfs
+start_guest
+listen
+stop_guest
+expect "QEMU ended: mappings of devices left" 0 \
+	"$(cat /proc/[0-9]*/maps 2>/dev/null | grep -cF '[vfio-device]' || true)"
+expect "QEMU ended: groups free" 2 "$(groups_free)"
+expect "QEMU ended: users of the vfio_pci module" 0 "$(</sys/module/vfio_pci/refcnt)"
+expect "QEMU ended: reports of the guest's kernel" "" "$(grep -aE 'WARNING|BUG|Oops|panic' "$run/console" || true)"
+
+if ((failed)); then
+	echo "FAILED: $failed of $facts facts are not as they should be"
+	exit 1
+fi
+echo "passed: all $facts facts are as they should be"
