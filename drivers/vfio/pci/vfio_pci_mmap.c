@@ -44,21 +44,29 @@ unsigned long vfio_pci_vma_pfn(struct vfio_pci_core_device *vdev,
 	return (pci_resource_start(vdev->pdev, index) >> PAGE_SHIFT) + pgoff;
 }
 
-/*
- * Called under the page table lock. Another thread may have populated some of
- * the range, or all of it, since the fault that brought us here.
- */
-static int vfio_pci_populate_pte(pte_t *pte, unsigned long addr, void *data)
-{
-	struct vm_area_struct *vma = data;
+struct vfio_pci_populate {
+	struct vm_area_struct *vma;
 	unsigned long pfn;
+	unsigned long end;
+};
 
-	if (!pte_none(*pte))
-		return 0;
+/*
+ * Called once, for the first page, under the lock of the page table that maps
+ * the others as well: a call for each would take longer than the PTE itself.
+ * Another thread may have populated some of them since the fault that brought
+ * us here.
+ */
+static int vfio_pci_populate_ptes(pte_t *pte, unsigned long addr, void *data)
+{
+	struct vfio_pci_populate *p = data;
+	pgprot_t prot = pgprot_decrypted(p->vma->vm_page_prot);
+	unsigned long pfn = p->pfn;
 
-	pfn = vfio_pci_vma_pfn(vma->vm_private_data, vma, addr);
-	set_pte_at(vma->vm_mm, addr, pte,
-		   pte_mkspecial(pfn_pte(pfn, pgprot_decrypted(vma->vm_page_prot))));
+	for (; addr < p->end; addr += PAGE_SIZE, pte++, pfn++) {
+		if (pte_none(*pte))
+			set_pte_at(p->vma->vm_mm, addr, pte,
+				   pte_mkspecial(pfn_pte(pfn, prot)));
+	}
 	return 0;
 }
 
@@ -76,20 +84,22 @@ static vm_fault_t vfio_pci_populate(struct vm_area_struct *vma,
 				    unsigned long addr)
 {
 	unsigned long start = max(vma->vm_start, addr & PMD_MASK);
-	unsigned long end = pmd_addr_end(addr, vma->vm_end);
+	struct vfio_pci_populate p = {
+		.vma = vma,
+		.pfn = vfio_pci_vma_pfn(vma->vm_private_data, vma, start),
+		.end = pmd_addr_end(addr, vma->vm_end),
+	};
 	vm_fault_t ret = VM_FAULT_NOPAGE;
 
 	if (IS_ENABLED(CONFIG_X86)) {
-		if (apply_to_page_range(vma->vm_mm, start, end - start,
-					vfio_pci_populate_pte, vma))
+		if (apply_to_page_range(vma->vm_mm, start, PAGE_SIZE,
+					vfio_pci_populate_ptes, &p))
 			ret = VM_FAULT_OOM;
 		return ret;
 	}
 
-	for (; start < end && ret == VM_FAULT_NOPAGE; start += PAGE_SIZE)
-		ret = vmf_insert_pfn_prot(vma, start,
-					  vfio_pci_vma_pfn(vma->vm_private_data,
-							   vma, start),
+	for (; start < p.end && ret == VM_FAULT_NOPAGE; start += PAGE_SIZE)
+		ret = vmf_insert_pfn_prot(vma, start, p.pfn++,
 					  pgprot_decrypted(vma->vm_page_prot));
 	return ret;
 }

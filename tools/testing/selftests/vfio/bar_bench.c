@@ -45,10 +45,16 @@ static void map_pages(int count)
 {
 	int i;
 
-	for (i = 0; i < count; i++) {
+	for (i = 0; i < count; i++)
 		maps[i] = t1_bar_mmap(&dev, 2, i * PAGE, PAGE);
+}
+
+static void touch_pages(int count)
+{
+	int i;
+
+	for (i = 0; i < count; i++)
 		touch(maps[i]);
-	}
 }
 
 static void unmap_pages(int count)
@@ -62,39 +68,47 @@ static void unmap_pages(int count)
 /* As many mappings in total, whatever the number at a time */
 static void bench_few(void)
 {
-	__u64 start;
+	__u64 start, mapped, touched;
 	int i;
 
 	for (i = 0; i < MANY / FEW; i++) {
 		start = now();
 		map_pages(FEW);
-		sample("map_touch_256", (now() - start) / FEW);
+		mapped = now();
+		touch_pages(FEW);
+		touched = now();
 		unmap_pages(FEW);
+		sample("few_map", (mapped - start) / FEW);
+		sample("few_touch", (touched - mapped) / FEW);
+		sample("few_both", (touched - start) / FEW);
 	}
 }
 
 static void bench_many(void)
 {
-	__u64 start;
-	int i;
+	__u64 start, mapped, touched;
 
 	start = now();
 	map_pages(MANY);
-	sample("map_touch_8192", (now() - start) / MANY);
+	mapped = now();
+	touch_pages(MANY);
+	touched = now();
+	sample("many_map", (mapped - start) / MANY);
+	sample("many_touch", (touched - mapped) / MANY);
+	sample("many_both", (touched - start) / MANY);
 
 	start = now();
 	t1_set_command(&dev, PCI_COMMAND_MEMORY, false);
-	sample("zap_8192", now() - start);
+	sample("many_zap", now() - start);
 	t1_set_command(&dev, PCI_COMMAND_MEMORY, true);
 
 	start = now();
-	for (i = 0; i < MANY; i++)
-		touch(maps[i]);
-	sample("touch_again_8192", (now() - start) / MANY);
+	touch_pages(MANY);
+	sample("many_touch_again", (now() - start) / MANY);
 
 	start = now();
 	unmap_pages(MANY);
-	sample("unmap_8192", (now() - start) / MANY);
+	sample("many_unmap", (now() - start) / MANY);
 }
 
 static void bench_large(void)
@@ -124,6 +138,7 @@ static void warm_up(void)
 	touch_all(bar, size);
 	munmap(bar, size);
 	map_pages(MANY);
+	touch_pages(MANY);
 	unmap_pages(MANY);
 }
 

@@ -207,7 +207,8 @@ expect "QEMU ended: mappings of devices left" 0 \
 	"$(cat /proc/[0-9]*/maps 2>/dev/null | grep -cF '[vfio-device]' || true)"
 expect "QEMU ended: groups free" 2 "$(groups_free)"
 expect "QEMU ended: users of the vfio_pci module" 0 "$(</sys/module/vfio_pci/refcnt)"
-expect "QEMU ended: reports of the guest's kernel" "" "$(grep -aE 'WARNING|BUG|Oops|panic' "$run/console" || true)"
+reports=$(grep -aE 'WARNING|BUG|Oops|panic' "$run/console") || reports=none
+expect "QEMU ended: reports of the guest's kernel" none "$reports"
 
 if ((failed)); then
 	echo "FAILED: $failed of $facts facts are not as they should be"

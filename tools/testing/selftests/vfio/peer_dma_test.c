@@ -10,6 +10,8 @@
  * Fails on stock 6.1: everything about release and memory that is off, for the
  * mapping of a BAR is forgotten there, not tracked.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <sys/ioctl.h>
@@ -339,15 +341,40 @@ TEST_F(peer, attach_and_detach)
 	EXPECT_EQ(0, unmapped(self));
 }
 
-/*
- * A container whose owner sits in MAP_DMA, on a page that userfaultfd does not
- * deliver, keeps nobody from closing the target.
- */
-static void *stuck_map(void *arg)
+static int dirty_pages(struct t1_container *c, __u32 flags, void *bitmap)
 {
-	FIXTURE_DATA(peer) *self = ((void **)arg)[0];
+	struct {
+		struct vfio_iommu_type1_dirty_bitmap head;
+		struct vfio_iommu_type1_dirty_bitmap_get get;
+	} dirty = {
+		.head = { .argsz = sizeof(dirty), .flags = flags },
+		.get = {
+			.iova = RAM_IOVA,
+			.size = SIZE,
+			.bitmap = { .pgsize = PAGE, .size = 8, .data = bitmap },
+		},
+	};
 
-	__t1_map(&self->mine, ((void **)arg)[1], 0x3000000, PAGE, RW);
+	return ioctl(c->fd, VFIO_IOMMU_DIRTY_PAGES, &dirty) ? -errno : 0;
+}
+
+/*
+ * A container whose owner sits in an ioctl, on a page that userfaultfd does not
+ * deliver and with the container's lock held, keeps nobody from closing the
+ * target. MAP_DMA would not do: it does not wait for userfaultfd.
+ */
+struct stuck {
+	struct t1_container *container;
+	void *page;
+	int result;
+};
+
+static void *stuck_ioctl(void *arg)
+{
+	struct stuck *stuck = arg;
+
+	stuck->result = dirty_pages(stuck->container, VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
+				    stuck->page);
 	return NULL;
 }
 
@@ -357,9 +384,9 @@ TEST_F(peer, close_never_waits)
 	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
 	struct uffdio_zeropage zero = { };
 	struct timespec begin, end;
+	struct stuck stuck = { .container = &self->mine };
 	struct uffd_msg msg;
 	pthread_t thread;
-	void *args[2];
 	char *page;
 	int uffd;
 
@@ -374,12 +401,12 @@ TEST_F(peer, close_never_waits)
 
 	t1_map(&self->mine, self->bar, PEER_IOVA, SIZE, RW);
 	ASSERT_TRUE(dma_arrives(self, PEER_IOVA, self->bar));
-	args[0] = self;
-	args[1] = page;
-	ASSERT_EQ(0, pthread_create(&thread, NULL, stuck_map, args));
+	ASSERT_EQ(0, dirty_pages(&self->mine, VFIO_IOMMU_DIRTY_PAGES_FLAG_START, NULL));
+	stuck.page = page;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, stuck_ioctl, &stuck));
 	ASSERT_EQ(sizeof(msg), read(uffd, &msg, sizeof(msg)));
 
-	/* Now the thread is in MAP_DMA and has the container's lock. */
+	/* Now the thread has the container's lock. */
 	clock_gettime(CLOCK_MONOTONIC, &begin);
 	expect_lost(PEER_IOVA, close_target(self), open_target(self), self->bar);
 	clock_gettime(CLOCK_MONOTONIC, &end);
@@ -388,8 +415,9 @@ TEST_F(peer, close_never_waits)
 	zero.range = reg.range;
 	ASSERT_EQ(0, ioctl(uffd, UFFDIO_ZEROPAGE, &zero));
 	pthread_join(thread, NULL);
+	EXPECT_EQ(0, stuck.result);
+	EXPECT_EQ(0, dirty_pages(&self->mine, VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP, NULL));
 	EXPECT_EQ(0, unmapped(self));
-	t1_unmap(&self->mine, 0x3000000, PAGE);
 	munmap(page, PAGE);
 	close(uffd);
 }

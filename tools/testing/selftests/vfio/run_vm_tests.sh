@@ -41,6 +41,7 @@ bar_fault_storm  | devices | both | 180 | bar_fault_storm_test
 hot_reset        | devices | both | 180 | hot_reset_test
 device_inode     | devices | both | 300 | device_inode_test
 device_inode_sh  | devices | root | 120 | device_inode_test.sh
+peer_dma         | devices | both | 240 | peer_dma_test
 '
 
 usage() {

@@ -8,6 +8,7 @@ TYPE1_TESTS += bar_layout_test
 TYPE1_TESTS += bar_zap_test
 TYPE1_TESTS += device_inode_test
 TYPE1_TESTS += hot_reset_test
+TYPE1_TESTS += peer_dma_test
 
 TYPE1_LIB := type1
 TYPE1_LIB += type1_edu
@@ -18,6 +19,7 @@ TYPE1_LIB += type1_touch
 
 TEST_PROGS += device_inode_test.sh
 TEST_PROGS_EXTENDED += bind.sh run_vm_tests.sh
+TEST_PROGS_EXTENDED += nested_guest.sh nested_guest_init.sh nested_guest_test.sh
 TEST_PROGS_EXTENDED += vmtest.sh vmtest-init.sh vmtest-run.sh vmtest_test.sh
 
 TYPE1_OBJ := $(OUTPUT)/type1_obj

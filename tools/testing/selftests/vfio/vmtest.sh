@@ -236,6 +236,7 @@ noboot)
 	tail -n 20 "$run/console" | tr -d '\r' >&2
 	die "the machine never reached the command" ;;
 '')
+	tail -n 5 "$run/qemu.log" >&2
 	die "the machine ended before the command did" ;;
 124)
 	echo "vmtest: stopped after $limit s (-t)" >&2 ;;

@@ -133,7 +133,7 @@ int t1_group_of(const char *bdf);
 /* type1_edu.c: the edu device's DMA engine, by a mapping of its BAR 0 */
 
 #define EDU_BUF		0x40000
-#define EDU_BUF_SIZE	4096
+#define EDU_BUF_SIZE	4096	/* a transfer that ends with it makes QEMU 7.2 abort */
 
 /* Both wait for the end of the transfer, at most a second: -ETIMEDOUT. */
 int __edu_dma_from(void *bar0, __u64 iova, unsigned int buf_offset, unsigned int size);

@@ -1,0 +1,694 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Peer memory: device memory that containers have mapped for DMA.
+ *
+ * Nothing pins device memory. So whoever maps it must let go at once when the
+ * device turns its memory off or is released. The objects:
+ *
+ *   vfio_peers        one for each device, lives as long as anybody refers to it
+ *   vfio_peer_space   one for each container, embedded in the IOMMU backend's
+ *   vfio_peer         joins one of each: the ranges of that device in that space
+ *   vfio_peer_range   part of one DMA mapping, in the memory of one device
+ *
+ * A range is mapped, suspended while its device's memory is off, or revoked
+ * for good. Suspend, resume and revoke come from the device's side, on behalf
+ * of whoever resets or closes it, and change the IOMMU's page tables only. The
+ * DMA mapping that a revoked range is part of is removed later, by the
+ * container's own ioctls or a worker: its lock can be held for as long as the
+ * user of that container likes, for it is held while user pages are faulted in.
+ *
+ * Locks, outermost first:
+ *
+ *   vfio_peers.cycle      one change of a device's memory at a time; around the
+ *                         driver's memory_lock. AER and sysfs take it inside
+ *                         the device lock, which VFIO's own resets only try.
+ *   the backend's lock    (vfio_iommu.lock) creates and removes ranges
+ *   vfio_peers.lock       list of the device's vfio_peer; pins them and their
+ *                         spaces for a walk from the device's side
+ *   vfio_peer_space.lock  a leaf
+ *
+ * A walk never takes the backend's lock. A map never takes @cycle: it enters its
+ * vfio_peer into the device's list first and then, under the lock of the space,
+ * looks whether the device is suspended. Suspending sets that mark first and
+ * then visits each space under its lock. So either the map sees the mark or
+ * the walk sees the range; and the same holds for resuming.
+ *
+ * Only the container's side unlinks and frees a vfio_peer, with the locks of
+ * both lists held. The cost is that one stays, empty, after its device was
+ * released, until the container maps that device again or goes away.
+ */
+
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/kref.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/vfio.h>
+#include <linux/vfio_peer.h>
+
+#include "peer.h"
+#include "vfio.h"
+
+#define CREATE_TRACE_POINTS
+#include <trace/events/vfio_peer.h>
+
+/**
+ * struct vfio_peers - the containers that have a device's memory mapped
+ * @kref: the device has one, and each vfio_peer
+ * @cycle: held by the driver from before memory goes off until after it is on
+ * @lock: protects @list and vfio_peer.device_entry
+ * @list: vfio_peer
+ * @suspended: written under @cycle, before the walk that it belongs to
+ */
+struct vfio_peers {
+	struct kref kref;
+	struct mutex cycle;
+	struct mutex lock;
+	struct list_head list;
+	bool suspended;
+};
+
+/**
+ * struct vfio_peer - a device in a space
+ * @device_entry: in vfio_peers.list
+ * @space_entry: in vfio_peer_space.peers
+ * @peers: the device's, with a reference; constant
+ * @space: constant
+ * @ranges: vfio_peer_range, under the lock of @space
+ */
+struct vfio_peer {
+	struct list_head device_entry;
+	struct list_head space_entry;
+	struct vfio_peers *peers;
+	struct vfio_peer_space *space;
+	struct list_head ranges;
+};
+
+/* Unbound: a reaper may wait for a lock that user space keeps busy */
+static struct workqueue_struct *vfio_peer_wq;
+
+static void vfio_peers_free(struct kref *kref)
+{
+	struct vfio_peers *peers = container_of(kref, struct vfio_peers, kref);
+
+	mutex_destroy(&peers->cycle);
+	mutex_destroy(&peers->lock);
+	kfree(peers);
+}
+
+/* Ranges and domains, under the lock of the space */
+
+static void vfio_range_unmap(struct vfio_peer_space *space,
+			     struct vfio_peer_range *range)
+{
+	struct vfio_peer_domain *pd;
+
+	lockdep_assert_held(&space->lock);
+	if (!range->mapped)
+		return;
+
+	list_for_each_entry(pd, &space->domains, entry)
+		iommu_unmap(pd->domain, range->iova, range->size);
+	range->mapped = false;
+}
+
+static int vfio_range_map_domain(struct vfio_peer_range *range,
+				 struct iommu_domain *domain)
+{
+	return iommu_map(domain, range->iova, range->phys, range->size,
+			 range->prot | IOMMU_MMIO);
+}
+
+/* On failure the range is mapped in no domain */
+static int vfio_range_map(struct vfio_peer_space *space,
+			  struct vfio_peer_range *range)
+{
+	struct vfio_peer_domain *pd;
+	int ret;
+
+	lockdep_assert_held(&space->lock);
+	list_for_each_entry(pd, &space->domains, entry) {
+		ret = vfio_range_map_domain(range, pd->domain);
+		if (ret)
+			goto err_unmap;
+	}
+	range->mapped = true;
+	return 0;
+
+err_unmap:
+	list_for_each_entry_continue_reverse(pd, &space->domains, entry)
+		iommu_unmap(pd->domain, range->iova, range->size);
+	return ret;
+}
+
+static void vfio_range_revoke(struct vfio_peer_space *space,
+			      struct vfio_peer_range *range)
+{
+	vfio_range_unmap(space, range);
+	list_move_tail(&range->peer_entry, &space->revoked);
+	queue_work(vfio_peer_wq, &space->reap);
+}
+
+/* What a walk from the device's side does with each range */
+
+static void vfio_range_do_suspend(struct vfio_peer_space *space,
+				  struct vfio_peer_range *range)
+{
+	if (!range->mapped)
+		return;
+
+	vfio_range_unmap(space, range);
+	trace_vfio_peer_suspend(space, range->iova, range->phys, range->size, 0);
+}
+
+static void vfio_range_do_resume(struct vfio_peer_space *space,
+				 struct vfio_peer_range *range)
+{
+	int ret;
+
+	if (range->mapped)
+		return;
+
+	ret = vfio_range_map(space, range);
+	trace_vfio_peer_resume(space, range->iova, range->phys, range->size,
+			       ret);
+	if (ret)
+		vfio_range_revoke(space, range);
+}
+
+static void vfio_range_do_revoke(struct vfio_peer_space *space,
+				 struct vfio_peer_range *range)
+{
+	vfio_range_revoke(space, range);
+	trace_vfio_peer_revoke(space, range->iova, range->phys, range->size, 0);
+}
+
+static void vfio_peers_walk(struct vfio_peers *peers,
+			    void (*visit)(struct vfio_peer_space *space,
+					  struct vfio_peer_range *range))
+{
+	struct vfio_peer_range *range, *next;
+	struct vfio_peer *peer;
+
+	mutex_lock(&peers->lock);
+	list_for_each_entry(peer, &peers->list, device_entry) {
+		mutex_lock(&peer->space->lock);
+		list_for_each_entry_safe(range, next, &peer->ranges, peer_entry)
+			visit(peer->space, range);
+		mutex_unlock(&peer->space->lock);
+		cond_resched();
+	}
+	mutex_unlock(&peers->lock);
+}
+
+/**
+ * vfio_peers_lock - Begin a change of a device's memory
+ * @device: an open device, or one whose driver otherwise keeps it registered
+ *
+ * Context: takes vfio_peers.cycle; outside the driver's memory lock. Neither
+ * the backend's lock nor mmap_lock may be held.
+ */
+void vfio_peers_lock(struct vfio_device *device)
+{
+	mutex_lock(&device->peers->cycle);
+}
+EXPORT_SYMBOL_GPL(vfio_peers_lock);
+
+/**
+ * vfio_peers_lock_nested - Begin a change of a device that depends on another
+ * @device: as for vfio_peers_lock(), for example the VF of a PF
+ *
+ * Context: as for vfio_peers_lock(); the other device's is held.
+ */
+void vfio_peers_lock_nested(struct vfio_device *device)
+{
+	mutex_lock_nested(&device->peers->cycle, SINGLE_DEPTH_NESTING);
+}
+EXPORT_SYMBOL_GPL(vfio_peers_lock_nested);
+
+/**
+ * vfio_peers_trylock - Begin a change of one of several devices
+ * @device: as for vfio_peers_lock()
+ *
+ * The locks of several devices have no order among themselves.
+ *
+ * Return: false when another change is under way.
+ */
+bool vfio_peers_trylock(struct vfio_device *device)
+{
+	return mutex_trylock(&device->peers->cycle);
+}
+EXPORT_SYMBOL_GPL(vfio_peers_trylock);
+
+/**
+ * vfio_peers_unlock - End a change of a device's memory
+ * @device: as for vfio_peers_lock()
+ */
+void vfio_peers_unlock(struct vfio_device *device)
+{
+	mutex_unlock(&device->peers->cycle);
+}
+EXPORT_SYMBOL_GPL(vfio_peers_unlock);
+
+/**
+ * vfio_peers_suspend - Let no IOMMU translate to a device's memory
+ * @device: device
+ *
+ * When it returns there is no translation in any container, and none comes
+ * until vfio_peers_resume(). The DMA mappings stay. Does nothing when already
+ * suspended.
+ *
+ * Context: between vfio_peers_lock() and vfio_peers_unlock(); may sleep.
+ */
+void vfio_peers_suspend(struct vfio_device *device)
+{
+	struct vfio_peers *peers = device->peers;
+
+	lockdep_assert_held(&peers->cycle);
+	if (peers->suspended)
+		return;
+
+	WRITE_ONCE(peers->suspended, true);
+	vfio_peers_walk(peers, vfio_range_do_suspend);
+}
+EXPORT_SYMBOL_GPL(vfio_peers_suspend);
+
+/**
+ * vfio_peers_resume - Translate to a device's memory again
+ * @device: device whose memory is on
+ *
+ * A range that cannot be mapped again, for lack of memory, is revoked, as if
+ * the device had been released. Does nothing when not suspended.
+ *
+ * Context: between vfio_peers_lock() and vfio_peers_unlock(); may sleep.
+ */
+void vfio_peers_resume(struct vfio_device *device)
+{
+	struct vfio_peers *peers = device->peers;
+
+	lockdep_assert_held(&peers->cycle);
+	if (!peers->suspended)
+		return;
+
+	WRITE_ONCE(peers->suspended, false);
+	vfio_peers_walk(peers, vfio_range_do_resume);
+}
+EXPORT_SYMBOL_GPL(vfio_peers_resume);
+
+/**
+ * vfio_peers_revoke - Remove a device's memory from every container
+ * @device: device whose last file is being released
+ *
+ * No file of the device is left, hence no VMA that a map could still find.
+ *
+ * Context: may sleep; waits for no lock that is held across user access.
+ */
+void vfio_peers_revoke(struct vfio_device *device)
+{
+	vfio_peers_walk(device->peers, vfio_range_do_revoke);
+}
+
+/**
+ * vfio_peers_init - Prepare a new device for being a peer
+ * @device: device
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int vfio_peers_init(struct vfio_device *device)
+{
+	struct vfio_peers *peers = kzalloc(sizeof(*peers), GFP_KERNEL);
+
+	if (!peers)
+		return -ENOMEM;
+
+	kref_init(&peers->kref);
+	mutex_init(&peers->cycle);
+	mutex_init(&peers->lock);
+	INIT_LIST_HEAD(&peers->list);
+	device->peers = peers;
+	return 0;
+}
+
+/**
+ * vfio_peers_release - The device goes away
+ * @device: device without files
+ */
+void vfio_peers_release(struct vfio_device *device)
+{
+	kref_put(&device->peers->kref, vfio_peers_free);
+}
+
+/**
+ * vfio_peer_space_init - Prepare a container for peer memory
+ * @space: embedded in the backend's structure
+ * @reap: takes the backend's lock and removes the mappings that
+ *        vfio_peer_revoked() names
+ */
+void vfio_peer_space_init(struct vfio_peer_space *space, work_func_t reap)
+{
+	mutex_init(&space->lock);
+	INIT_LIST_HEAD(&space->domains);
+	INIT_LIST_HEAD(&space->peers);
+	INIT_LIST_HEAD(&space->revoked);
+	INIT_WORK(&space->reap, reap);
+}
+EXPORT_SYMBOL_GPL(vfio_peer_space_init);
+
+static void vfio_peer_free(struct vfio_peer *peer)
+{
+	struct vfio_peers *peers = peer->peers;
+
+	mutex_lock(&peers->lock);
+	mutex_lock(&peer->space->lock);
+	WARN_ON(!list_empty(&peer->ranges));
+	list_del(&peer->device_entry);
+	list_del(&peer->space_entry);
+	mutex_unlock(&peer->space->lock);
+	mutex_unlock(&peers->lock);
+
+	kfree(peer);
+	kref_put(&peers->kref, vfio_peers_free);
+}
+
+/**
+ * vfio_peer_space_destroy - A container goes away
+ * @space: without ranges and domains
+ *
+ * Context: may sleep; without the backend's lock, which the reaper takes.
+ */
+void vfio_peer_space_destroy(struct vfio_peer_space *space)
+{
+	struct vfio_peer *peer, *next;
+
+	/* Nobody else adds to or removes from this list */
+	list_for_each_entry_safe(peer, next, &space->peers, space_entry)
+		vfio_peer_free(peer);
+
+	/* No walk reaches the space any more, so nothing queues it again */
+	cancel_work_sync(&space->reap);
+	mutex_destroy(&space->lock);
+}
+EXPORT_SYMBOL_GPL(vfio_peer_space_destroy);
+
+/**
+ * vfio_peer_domain_add - Map all ranges of a space in one more domain
+ * @space: space
+ * @pd: embedded in the backend's structure for the domain
+ * @domain: without mappings at the IOVAs of ranges
+ *
+ * Return: 0, or what iommu_map() returned; then @domain is as before.
+ */
+int vfio_peer_domain_add(struct vfio_peer_space *space,
+			 struct vfio_peer_domain *pd,
+			 struct iommu_domain *domain)
+{
+	struct vfio_peer_range *range, *failed = NULL;
+	struct vfio_peer *peer;
+	int ret = 0;
+
+	mutex_lock(&space->lock);
+	list_for_each_entry(peer, &space->peers, space_entry) {
+		list_for_each_entry(range, &peer->ranges, peer_entry) {
+			if (!range->mapped)
+				continue;
+			ret = vfio_range_map_domain(range, domain);
+			if (ret) {
+				failed = range;
+				goto err_unmap;
+			}
+		}
+	}
+	pd->domain = domain;
+	list_add_tail(&pd->entry, &space->domains);
+	goto out_unlock;
+
+err_unmap:
+	list_for_each_entry(peer, &space->peers, space_entry) {
+		list_for_each_entry(range, &peer->ranges, peer_entry) {
+			if (range == failed)
+				goto out_unlock;
+			if (range->mapped)
+				iommu_unmap(domain, range->iova, range->size);
+		}
+	}
+out_unlock:
+	mutex_unlock(&space->lock);
+	return ret;
+}
+EXPORT_SYMBOL_GPL(vfio_peer_domain_add);
+
+/**
+ * vfio_peer_domain_del - Forget a domain, which is about to be freed
+ * @space: space
+ * @pd: what vfio_peer_domain_add() was called with
+ *
+ * The ranges stay mapped in @pd's domain, and in the others of the space.
+ */
+void vfio_peer_domain_del(struct vfio_peer_space *space,
+			  struct vfio_peer_domain *pd)
+{
+	mutex_lock(&space->lock);
+	list_del(&pd->entry);
+	mutex_unlock(&space->lock);
+}
+EXPORT_SYMBOL_GPL(vfio_peer_domain_del);
+
+/* The device whose memory a VMA maps, or NULL */
+static struct vfio_device *vfio_peer_device(struct vm_area_struct *vma)
+{
+	struct vfio_device *device;
+
+	if (!vma->vm_file || !(vma->vm_flags & VM_PFNMAP))
+		return NULL;
+
+	device = vfio_device_from_file(vma->vm_file);
+	return device && device->ops->peer_range ? device : NULL;
+}
+
+/**
+ * vfio_peer_vma - Does a VMA map the memory of a device that can be a peer?
+ * @vma: VMA
+ *
+ * Context: mmap_lock held.
+ */
+bool vfio_peer_vma(struct vm_area_struct *vma)
+{
+	return vfio_peer_device(vma);
+}
+EXPORT_SYMBOL_GPL(vfio_peer_vma);
+
+/*
+ * Find what the current process has at @vaddr: physical address and size, cut
+ * to what the VMA and the device have there in one piece. The file returned
+ * holds a reference, which keeps the device open.
+ */
+static struct file *vfio_peer_lookup(unsigned long vaddr, int prot,
+				     phys_addr_t *phys, size_t *size)
+{
+	unsigned long need = prot & IOMMU_WRITE ? VM_WRITE : VM_READ;
+	struct mm_struct *mm = current->mm;
+	struct vfio_device *device;
+	struct vm_area_struct *vma;
+	struct file *file;
+	phys_addr_t start;
+	size_t len, skip;
+	int ret;
+
+	mmap_read_lock(mm);
+	ret = -EFAULT;
+	vma = vma_lookup(mm, vaddr);
+	device = vma ? vfio_peer_device(vma) : NULL;
+	if (!device || !(vma->vm_flags & need))
+		goto out_unlock;
+
+	ret = device->ops->peer_range(device, vma, &start, &len);
+	if (ret)
+		goto out_unlock;
+
+	len = min_t(size_t, len, vma->vm_end - vma->vm_start);
+	skip = vaddr - vma->vm_start;
+	ret = -EFAULT;
+	if (skip >= len)
+		goto out_unlock;
+
+	*phys = start + skip;
+	*size = min(*size, len - skip);
+	file = get_file(vma->vm_file);
+	mmap_read_unlock(mm);
+	return file;
+
+out_unlock:
+	mmap_read_unlock(mm);
+	return ERR_PTR(ret);
+}
+
+/*
+ * The vfio_peer of a device in a space, made if there is none. The backend's
+ * lock keeps others from making one for the same pair.
+ */
+static struct vfio_peer *vfio_peer_get(struct vfio_peer_space *space,
+				       struct vfio_device *device)
+{
+	struct vfio_peers *peers = device->peers;
+	struct vfio_peer *peer;
+
+	list_for_each_entry(peer, &space->peers, space_entry)
+		if (peer->peers == peers)
+			return peer;
+
+	peer = kzalloc(sizeof(*peer), GFP_KERNEL_ACCOUNT);
+	if (!peer)
+		return NULL;
+
+	INIT_LIST_HEAD(&peer->ranges);
+	peer->space = space;
+	peer->peers = peers;
+	kref_get(&peers->kref);
+
+	mutex_lock(&peers->lock);
+	mutex_lock(&space->lock);
+	list_add_tail(&peer->device_entry, &peers->list);
+	list_add_tail(&peer->space_entry, &space->peers);
+	mutex_unlock(&space->lock);
+	mutex_unlock(&peers->lock);
+	return peer;
+}
+
+static int vfio_peer_map_range(struct vfio_peer_space *space,
+			       struct vfio_device *device,
+			       struct vfio_peer_range *range)
+{
+	struct vfio_peer *peer = vfio_peer_get(space, device);
+	int ret = 0;
+
+	if (!peer)
+		return -ENOMEM;
+
+	mutex_lock(&space->lock);
+	if (!READ_ONCE(peer->peers->suspended))
+		ret = vfio_range_map(space, range);
+	if (!ret)
+		list_add_tail(&range->peer_entry, &peer->ranges);
+	mutex_unlock(&space->lock);
+	trace_vfio_peer_map(space, range->iova, range->phys, range->size, ret);
+	return ret;
+}
+
+/**
+ * vfio_peer_map - Map device memory of the current process for DMA
+ * @space: space
+ * @ranges: list that gets one range at its end
+ * @vaddr: address in the current process, page aligned
+ * @iova: first IOVA, not mapped yet
+ * @size: bytes to map at most
+ * @prot: IOMMU_READ, IOMMU_WRITE
+ *
+ * Maps one piece: up to the end of the VMA or of what is contiguous. When the
+ * device's memory is off the range is suspended from the start.
+ *
+ * Context: under the backend's lock; takes mmap_lock. The calling task puts a
+ * file, which releases the device if that was the last reference.
+ * Return: bytes mapped, or -EFAULT (no such memory, or not writable for
+ * IOMMU_WRITE), -ENOMEM, or what iommu_map() returned; then nothing changed.
+ */
+ssize_t vfio_peer_map(struct vfio_peer_space *space, struct list_head *ranges,
+		      unsigned long vaddr, dma_addr_t iova, size_t size,
+		      int prot)
+{
+	struct vfio_peer_range *range;
+	struct file *file;
+	int ret;
+
+	range = kzalloc(sizeof(*range), GFP_KERNEL_ACCOUNT);
+	if (!range)
+		return -ENOMEM;
+
+	range->iova = iova;
+	range->size = size;
+	range->prot = prot;
+	file = vfio_peer_lookup(untagged_addr(vaddr), prot, &range->phys,
+				&range->size);
+	if (IS_ERR(file)) {
+		kfree(range);
+		return PTR_ERR(file);
+	}
+
+	ret = vfio_peer_map_range(space, vfio_device_from_file(file), range);
+	fput(file);
+	if (ret) {
+		kfree(range);
+		return ret;
+	}
+
+	list_add_tail(&range->mapping_entry, ranges);
+	return range->size;
+}
+EXPORT_SYMBOL_GPL(vfio_peer_map);
+
+/**
+ * vfio_peer_unmap - Unmap and free the ranges of a DMA mapping
+ * @space: space
+ * @ranges: list of ranges, mapped, suspended or revoked; empty afterwards
+ *
+ * Context: under the backend's lock.
+ */
+void vfio_peer_unmap(struct vfio_peer_space *space, struct list_head *ranges)
+{
+	struct vfio_peer_range *range, *next;
+
+	list_for_each_entry_safe(range, next, ranges, mapping_entry) {
+		/* One at a time: a walk from a device's side may be waiting */
+		mutex_lock(&space->lock);
+		vfio_range_unmap(space, range);
+		list_del(&range->peer_entry);
+		mutex_unlock(&space->lock);
+
+		list_del(&range->mapping_entry);
+		kfree(range);
+		cond_resched();
+	}
+}
+EXPORT_SYMBOL_GPL(vfio_peer_unmap);
+
+/**
+ * vfio_peer_revoked - Name a mapping that has lost device memory
+ * @space: space
+ * @iova: gets an IOVA inside of the mapping
+ *
+ * Context: under the backend's lock.
+ * Return: false when there is none.
+ */
+bool vfio_peer_revoked(struct vfio_peer_space *space, dma_addr_t *iova)
+{
+	struct vfio_peer_range *range;
+
+	mutex_lock(&space->lock);
+	range = list_first_entry_or_null(&space->revoked,
+					 struct vfio_peer_range, peer_entry);
+	if (range)
+		*iova = range->iova;
+	mutex_unlock(&space->lock);
+	return range;
+}
+EXPORT_SYMBOL_GPL(vfio_peer_revoked);
+
+/**
+ * vfio_peer_init - Module initialisation
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int __init vfio_peer_init(void)
+{
+	vfio_peer_wq = alloc_workqueue("vfio-peer", WQ_UNBOUND, 0);
+	return vfio_peer_wq ? 0 : -ENOMEM;
+}
+
+/**
+ * vfio_peer_exit - Module exit; no container is left
+ */
+void vfio_peer_exit(void)
+{
+	destroy_workqueue(vfio_peer_wq);
+}
