@@ -76,6 +76,14 @@ as_user() {
 		--clear-groups --inh-caps=-all --bounding-set=-all -- "$@"
 }
 
+# Who hangs, and what the CPUs do
+show_tasks() {
+	dmesg --clear
+	echo w >/proc/sysrq-trigger
+	echo l >/proc/sysrq-trigger
+	dmesg | sed 's/^/# /'
+}
+
 # A program ends with a status and TAP; a result that its plan promises and that
 # is not there counts as one failure.
 run_program() { # who, name, seconds, command...
@@ -84,8 +92,15 @@ run_program() { # who, name, seconds, command...
 	[[ $who == root ]] || wrapper=(as_user)
 	output=$(mktemp)
 	echo "# $name as $who"
-	"${wrapper[@]}" timeout -k 5 "$seconds" "$@" 2>&1 </dev/null | tee "$output"
-	status=${PIPESTATUS[0]}
+	# Not through a pipe: a child that hangs would hold it open.
+	"${wrapper[@]}" timeout -k 5 "$seconds" "$@" >"$output" 2>&1 </dev/null &
+	tail -n +1 -s 0.2 -f --pid=$! "$output"
+	wait $!
+	status=$?
+	if [[ $status == 124 || $status == 137 ]] ||
+	   grep -q 'terminated by timeout' "$output"; then
+		show_tasks
+	fi
 	awk -v status="$status" -v name="$name as $who" '
 		/^1\.\.[0-9]+/ { plan = substr($1, 4) + 0; planned = 1 }
 		/^(not )?ok / { results++ }
@@ -121,7 +136,8 @@ inside() { # factor, test...
 vmtest=() factor=1
 if [[ ${1:-} == --inside ]]; then
 	cd "$here" || exit 1
-	PATH=$here:$PATH
+	# Built in place by the kernel's make, or by the repository's.
+	PATH=$here:$here/../../../../build/kselftests:$PATH
 	shift
 	inside "$@"
 fi
