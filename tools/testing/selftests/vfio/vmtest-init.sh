@@ -1,5 +1,6 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=dash
 #
 # First process of the machine that vmtest.sh boots, in its initramfs: make the
 # host's root, seen over 9p, writable by a tmpfs on top, and go there.

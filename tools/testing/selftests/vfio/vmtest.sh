@@ -50,7 +50,7 @@ die() {
 	exit 126
 }
 
-kernel= modules= append= memory=2G cpus=2 limit=300
+kernel='' modules='' append='' memory=2G cpus=2 limit=300
 qemu_extra=()
 while getopts k:m:q:a:M:c:t:h opt; do
 	case $opt in
@@ -85,7 +85,8 @@ for tool in qemu-system-x86_64 busybox cpio; do
 done
 
 run=$(mktemp -d "${TMPDIR:-/tmp}/vmtest.XXXXXX")
-qemu_pid=
+qemu_pid=''
+# shellcheck disable=SC2317 # called by the trap
 cleanup() {
 	if [[ $qemu_pid ]]; then
 		kill -KILL "$qemu_pid" 2>/dev/null || true
@@ -145,13 +146,13 @@ qemu_arguments() {
 	# /dev/kvm may open on a machine that cannot run a guest; the CPU
 	# flags tell.
 	if [[ -w /dev/kvm ]] && grep -qwE 'vmx|svm' /proc/cpuinfo; then
-		qemu+=(-accel kvm -machine q35,kernel-irqchip=split)
+		qemu+=(-accel kvm -machine "q35,kernel-irqchip=split")
 	else
-		qemu+=(-accel tcg,thread=multi -machine q35)
+		qemu+=(-accel "tcg,thread=multi" -machine q35)
 	fi
 	# no_timer_check: at boot, the timer has to tick within a number of
 	# cycles that on a busy host are over before QEMU can emulate one.
-	qemu+=(-device intel-iommu,intremap=on,caching-mode=on,x-scalable-mode=on,device-iotlb=on
+	qemu+=(-device "intel-iommu,intremap=on,caching-mode=on,x-scalable-mode=on,device-iotlb=on"
 		-kernel "$kernel" -initrd "$run/initramfs.cpio"
 		-append "console=ttyS0 ignore_loglevel panic=-1 oops=panic no_timer_check intel_iommu=on,sm_on vmtest=$run $append"
 		-serial "file:$run/console"
