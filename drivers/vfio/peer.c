@@ -19,19 +19,21 @@
  *
  * Locks, outermost first:
  *
- *   vfio_peers.cycle      one change of a device's memory at a time; around the
- *                         driver's memory_lock. AER and sysfs take it inside
- *                         the device lock, which VFIO's own resets only try.
  *   the backend's lock    (vfio_iommu.lock) creates and removes ranges
+ *   mmap_lock, and the driver's memory_lock inside of it
  *   vfio_peers.lock       list of the device's vfio_peer; pins them and their
  *                         spaces for a walk from the device's side
- *   vfio_peer_space.lock  a leaf
+ *   vfio_peer_space.lock  around the IOMMU driver's own locks only
  *
- * A walk never takes the backend's lock. A map never takes @cycle: it enters its
- * vfio_peer into the device's list first and then, under the lock of the space,
- * looks whether the device is suspended. Suspending sets that mark first and
- * then visits each space under its lock. So either the map sees the mark or
- * the walk sees the range; and the same holds for resuming.
+ * A walk takes none but the last two: it may be on behalf of a reset by the
+ * host or of error recovery, in the midst of the PCI core's locks. A map
+ * enters its vfio_peer into the device's list first and then, under the lock of
+ * the space, looks whether the device is blocked. Blocking sets that mark first
+ * and then visits each space under its lock. So either the map sees the mark
+ * or the walk sees the range; and the same holds for unblocking.
+ *
+ * IOMMU drivers expect their users to serialise map and unmap against attach
+ * and detach of the same domain. The lock of the space does it.
  *
  * Only the container's side unlinks and frees a vfio_peer, with the locks of
  * both lists held. The cost is that one stays, empty, after its device was
@@ -57,17 +59,15 @@
 /**
  * struct vfio_peers - the containers that have a device's memory mapped
  * @kref: the device has one, and each vfio_peer
- * @cycle: held by the driver from before memory goes off until after it is on
- * @lock: protects @list and vfio_peer.device_entry
+ * @lock: protects all that follows, and vfio_peer.device_entry
  * @list: vfio_peer
- * @suspended: written under @cycle, before the walk that it belongs to
+ * @blocked: reasons why no container may translate to the device's memory
  */
 struct vfio_peers {
 	struct kref kref;
-	struct mutex cycle;
-	struct mutex lock;
+	struct mutex lock;	/* list and blocked */
 	struct list_head list;
-	bool suspended;
+	unsigned int blocked;
 };
 
 /**
@@ -93,7 +93,6 @@ static void vfio_peers_free(struct kref *kref)
 {
 	struct vfio_peers *peers = container_of(kref, struct vfio_peers, kref);
 
-	mutex_destroy(&peers->cycle);
 	mutex_destroy(&peers->lock);
 	kfree(peers);
 }
@@ -192,110 +191,66 @@ static void vfio_peers_walk(struct vfio_peers *peers,
 	struct vfio_peer_range *range, *next;
 	struct vfio_peer *peer;
 
-	mutex_lock(&peers->lock);
+	lockdep_assert_held(&peers->lock);
 	list_for_each_entry(peer, &peers->list, device_entry) {
 		mutex_lock(&peer->space->lock);
-		list_for_each_entry_safe(range, next, &peer->ranges, peer_entry)
+		list_for_each_entry_safe(range, next, &peer->ranges, peer_entry) {
 			visit(peer->space, range);
+			cond_resched();
+		}
 		mutex_unlock(&peer->space->lock);
-		cond_resched();
 	}
-	mutex_unlock(&peers->lock);
 }
 
 /**
- * vfio_peers_lock - Begin a change of a device's memory
- * @device: an open device, or one whose driver otherwise keeps it registered
- *
- * Context: takes vfio_peers.cycle; outside the driver's memory lock. Neither
- * the backend's lock nor mmap_lock may be held.
- */
-void vfio_peers_lock(struct vfio_device *device)
-{
-	mutex_lock(&device->peers->cycle);
-}
-EXPORT_SYMBOL_GPL(vfio_peers_lock);
-
-/**
- * vfio_peers_lock_nested - Begin a change of a device that depends on another
- * @device: as for vfio_peers_lock(), for example the VF of a PF
- *
- * Context: as for vfio_peers_lock(); the other device's is held.
- */
-void vfio_peers_lock_nested(struct vfio_device *device)
-{
-	mutex_lock_nested(&device->peers->cycle, SINGLE_DEPTH_NESTING);
-}
-EXPORT_SYMBOL_GPL(vfio_peers_lock_nested);
-
-/**
- * vfio_peers_trylock - Begin a change of one of several devices
- * @device: as for vfio_peers_lock()
- *
- * The locks of several devices have no order among themselves.
- *
- * Return: false when another change is under way.
- */
-bool vfio_peers_trylock(struct vfio_device *device)
-{
-	return mutex_trylock(&device->peers->cycle);
-}
-EXPORT_SYMBOL_GPL(vfio_peers_trylock);
-
-/**
- * vfio_peers_unlock - End a change of a device's memory
- * @device: as for vfio_peers_lock()
- */
-void vfio_peers_unlock(struct vfio_device *device)
-{
-	mutex_unlock(&device->peers->cycle);
-}
-EXPORT_SYMBOL_GPL(vfio_peers_unlock);
-
-/**
- * vfio_peers_suspend - Let no IOMMU translate to a device's memory
- * @device: device
+ * vfio_peers_block - Let no IOMMU translate to a device's memory
+ * @device: device that its driver keeps registered
+ * @reason: one of VFIO_PEER_OFF and so on
  *
  * When it returns there is no translation in any container, and none comes
- * until vfio_peers_resume(). The DMA mappings stay. Does nothing when already
- * suspended.
+ * until vfio_peers_unblock(). The DMA mappings stay, suspended. Does nothing
+ * when already blocked for this reason.
  *
- * Context: between vfio_peers_lock() and vfio_peers_unlock(); may sleep.
+ * Context: may sleep; takes vfio_peers.lock, inside the driver's memory lock
+ * and the PCI core's locks, and waits for no user.
  */
-void vfio_peers_suspend(struct vfio_device *device)
+void vfio_peers_block(struct vfio_device *device, unsigned int reason)
 {
 	struct vfio_peers *peers = device->peers;
+	unsigned int before;
 
-	lockdep_assert_held(&peers->cycle);
-	if (peers->suspended)
-		return;
-
-	WRITE_ONCE(peers->suspended, true);
-	vfio_peers_walk(peers, vfio_range_do_suspend);
+	mutex_lock(&peers->lock);
+	before = peers->blocked;
+	WRITE_ONCE(peers->blocked, before | reason);
+	if (!before)
+		vfio_peers_walk(peers, vfio_range_do_suspend);
+	mutex_unlock(&peers->lock);
 }
-EXPORT_SYMBOL_GPL(vfio_peers_suspend);
+EXPORT_SYMBOL_GPL(vfio_peers_block);
 
 /**
- * vfio_peers_resume - Translate to a device's memory again
- * @device: device whose memory is on
+ * vfio_peers_unblock - A reason to block a device's memory is gone
+ * @device: device that its driver keeps registered
+ * @reason: what vfio_peers_block() was called with; else nothing happens
  *
- * A range that cannot be mapped again, for lack of memory, is revoked, as if
- * the device had been released. Does nothing when not suspended.
+ * Without any reason left, mappings translate again. A range that cannot be
+ * mapped, for lack of memory, is revoked, as if the device had been released.
  *
- * Context: between vfio_peers_lock() and vfio_peers_unlock(); may sleep.
+ * Context: as for vfio_peers_block().
  */
-void vfio_peers_resume(struct vfio_device *device)
+void vfio_peers_unblock(struct vfio_device *device, unsigned int reason)
 {
 	struct vfio_peers *peers = device->peers;
+	unsigned int before;
 
-	lockdep_assert_held(&peers->cycle);
-	if (!peers->suspended)
-		return;
-
-	WRITE_ONCE(peers->suspended, false);
-	vfio_peers_walk(peers, vfio_range_do_resume);
+	mutex_lock(&peers->lock);
+	before = peers->blocked;
+	WRITE_ONCE(peers->blocked, before & ~reason);
+	if (before && !peers->blocked)
+		vfio_peers_walk(peers, vfio_range_do_resume);
+	mutex_unlock(&peers->lock);
 }
-EXPORT_SYMBOL_GPL(vfio_peers_resume);
+EXPORT_SYMBOL_GPL(vfio_peers_unblock);
 
 /**
  * vfio_peers_revoke - Remove a device's memory from every container
@@ -307,7 +262,11 @@ EXPORT_SYMBOL_GPL(vfio_peers_resume);
  */
 void vfio_peers_revoke(struct vfio_device *device)
 {
-	vfio_peers_walk(device->peers, vfio_range_do_revoke);
+	struct vfio_peers *peers = device->peers;
+
+	mutex_lock(&peers->lock);
+	vfio_peers_walk(peers, vfio_range_do_revoke);
+	mutex_unlock(&peers->lock);
 }
 
 /**
@@ -324,7 +283,6 @@ int vfio_peers_init(struct vfio_device *device)
 		return -ENOMEM;
 
 	kref_init(&peers->kref);
-	mutex_init(&peers->cycle);
 	mutex_init(&peers->lock);
 	INIT_LIST_HEAD(&peers->list);
 	device->peers = peers;
@@ -413,6 +371,7 @@ int vfio_peer_domain_add(struct vfio_peer_space *space,
 		list_for_each_entry(range, &peer->ranges, peer_entry) {
 			if (!range->mapped)
 				continue;
+			cond_resched();
 			ret = vfio_range_map_domain(range, domain);
 			if (ret) {
 				failed = range;
@@ -444,7 +403,8 @@ EXPORT_SYMBOL_GPL(vfio_peer_domain_add);
  * @space: space
  * @pd: what vfio_peer_domain_add() was called with
  *
- * The ranges stay mapped in @pd's domain, and in the others of the space.
+ * To be called before the last group is detached from the domain. The ranges
+ * stay mapped there, until it is freed, and in the others of the space.
  */
 void vfio_peer_domain_del(struct vfio_peer_space *space,
 			  struct vfio_peer_domain *pd)
@@ -454,6 +414,46 @@ void vfio_peer_domain_del(struct vfio_peer_space *space,
 	mutex_unlock(&space->lock);
 }
 EXPORT_SYMBOL_GPL(vfio_peer_domain_del);
+
+/**
+ * vfio_peer_attach_group - Attach a group to a domain of a space
+ * @space: space
+ * @domain: one that vfio_peer_domain_add() was called for
+ * @group: group
+ *
+ * A walk may be mapping and unmapping in @domain, which must not happen at the
+ * same time.
+ *
+ * Return: what iommu_attach_group() returned.
+ */
+int vfio_peer_attach_group(struct vfio_peer_space *space,
+			   struct iommu_domain *domain,
+			   struct iommu_group *group)
+{
+	int ret;
+
+	mutex_lock(&space->lock);
+	ret = iommu_attach_group(domain, group);
+	mutex_unlock(&space->lock);
+	return ret;
+}
+EXPORT_SYMBOL_GPL(vfio_peer_attach_group);
+
+/**
+ * vfio_peer_detach_group - Detach a group from a domain of a space
+ * @space: space
+ * @domain: one that vfio_peer_domain_add() was called for
+ * @group: group, not the last one of @domain
+ */
+void vfio_peer_detach_group(struct vfio_peer_space *space,
+			    struct iommu_domain *domain,
+			    struct iommu_group *group)
+{
+	mutex_lock(&space->lock);
+	iommu_detach_group(domain, group);
+	mutex_unlock(&space->lock);
+}
+EXPORT_SYMBOL_GPL(vfio_peer_detach_group);
 
 /* The device whose memory a VMA maps, or NULL */
 static struct vfio_device *vfio_peer_device(struct vm_area_struct *vma)
@@ -567,7 +567,7 @@ static int vfio_peer_map_range(struct vfio_peer_space *space,
 		return -ENOMEM;
 
 	mutex_lock(&space->lock);
-	if (!READ_ONCE(peer->peers->suspended))
+	if (!READ_ONCE(peer->peers->blocked))
 		ret = vfio_range_map(space, range);
 	if (!ret)
 		list_add_tail(&range->peer_entry, &peer->ranges);
@@ -633,10 +633,13 @@ EXPORT_SYMBOL_GPL(vfio_peer_map);
  * @ranges: list of ranges, mapped, suspended or revoked; empty afterwards
  *
  * Context: under the backend's lock.
+ * Return: number of ranges.
  */
-void vfio_peer_unmap(struct vfio_peer_space *space, struct list_head *ranges)
+unsigned int vfio_peer_unmap(struct vfio_peer_space *space,
+			     struct list_head *ranges)
 {
 	struct vfio_peer_range *range, *next;
+	unsigned int count = 0;
 
 	list_for_each_entry_safe(range, next, ranges, mapping_entry) {
 		/* One at a time: a walk from a device's side may be waiting */
@@ -647,8 +650,10 @@ void vfio_peer_unmap(struct vfio_peer_space *space, struct list_head *ranges)
 
 		list_del(&range->mapping_entry);
 		kfree(range);
+		count++;
 		cond_resched();
 	}
+	return count;
 }
 EXPORT_SYMBOL_GPL(vfio_peer_unmap);
 

@@ -18,15 +18,16 @@ struct vm_area_struct;
 
 /**
  * struct vfio_peer_space - what of a container can be reached from a device
- * @lock: protects all that follows and the ranges' state; a leaf, held for the
- *        time of some iommu_map() and iommu_unmap() calls and nothing else
+ * @lock: protects all that follows and the ranges' state, and serialises what
+ *        is done to the domains in the list; held for calls of the IOMMU API
+ *        and nothing else
  * @domains: vfio_peer_domain, which all ranges are mapped in
  * @peers: vfio_peer, one for each device that was ever mapped
  * @revoked: vfio_peer_range, unmapped for good; their mappings shall be reaped
  * @reap: queued when @revoked gets its first entry
  */
 struct vfio_peer_space {
-	struct mutex lock;
+	struct mutex lock;	/* all that follows */
 	struct list_head domains;
 	struct list_head peers;
 	struct list_head revoked;
@@ -86,10 +87,6 @@ bool vfio_peer_first_gap(struct vfio_peer_gap *gap,
 			 dma_addr_t end);
 bool vfio_peer_next_gap(struct vfio_peer_gap *gap);
 
-#define vfio_peer_for_each_gap(gap, ranges, iova, end)			\
-	for (bool __more = vfio_peer_first_gap(gap, ranges, iova, end);	\
-	     __more; __more = vfio_peer_next_gap(gap))
-
 /* Device side, for vfio_main.c */
 int vfio_peers_init(struct vfio_device *device);
 void vfio_peers_revoke(struct vfio_device *device);
@@ -103,11 +100,18 @@ int vfio_peer_domain_add(struct vfio_peer_space *space,
 			 struct iommu_domain *domain);
 void vfio_peer_domain_del(struct vfio_peer_space *space,
 			  struct vfio_peer_domain *pd);
+int vfio_peer_attach_group(struct vfio_peer_space *space,
+			   struct iommu_domain *domain,
+			   struct iommu_group *group);
+void vfio_peer_detach_group(struct vfio_peer_space *space,
+			    struct iommu_domain *domain,
+			    struct iommu_group *group);
 bool vfio_peer_vma(struct vm_area_struct *vma);
 ssize_t vfio_peer_map(struct vfio_peer_space *space, struct list_head *ranges,
 		      unsigned long vaddr, dma_addr_t iova, size_t size,
 		      int prot);
-void vfio_peer_unmap(struct vfio_peer_space *space, struct list_head *ranges);
+unsigned int vfio_peer_unmap(struct vfio_peer_space *space,
+			     struct list_head *ranges);
 bool vfio_peer_revoked(struct vfio_peer_space *space, dma_addr_t *iova);
 
 #endif

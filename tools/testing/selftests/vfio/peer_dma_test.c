@@ -31,7 +31,7 @@
 #define PEER_IOVA	0x2000000UL
 #define RW		(VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE)
 
-FIXTURE(peer) {
+struct rig {
 	struct t1_container mine, other;
 	struct t1_device edu, target;
 	const char *target_bdf;
@@ -41,189 +41,192 @@ FIXTURE(peer) {
 	unsigned int avail;
 };
 
-static void open_target(FIXTURE_DATA(peer) *self)
+FIXTURE(peer) {
+	struct rig rig;
+};
+
+static void open_target(struct rig *rig)
 {
-	t1_container_open(&self->other);
-	t1_device_open(&self->target, &self->other, self->target_bdf);
-	self->bar = t1_bar_mmap(&self->target, 2, 0, SIZE);
+	t1_container_open(&rig->other);
+	t1_device_open(&rig->target, &rig->other, rig->target_bdf);
+	rig->bar = t1_bar_mmap(&rig->target, 2, 0, SIZE);
 }
 
-static void close_target(FIXTURE_DATA(peer) *self)
+static void close_target(struct rig *rig)
 {
-	munmap(self->bar, SIZE);
-	t1_device_close(&self->target);
-	t1_container_close(&self->other);
+	munmap(rig->bar, SIZE);
+	t1_device_close(&rig->target);
+	t1_container_close(&rig->other);
 }
 
 FIXTURE_SETUP(peer)
 {
 	const char *edu = t1_require(T1_EDU, 0);
 
-	self->target_bdf = t1_require(T1_IVSHMEM, 0);
+	self->rig.target_bdf = t1_require(T1_IVSHMEM, 0);
 	touch_init();
-	t1_container_open(&self->mine);
-	t1_device_open(&self->edu, &self->mine, edu);
-	t1_set_command(&self->edu, PCI_COMMAND_MASTER, true);
-	self->edu_bar = t1_bar_mmap(&self->edu, 0, 0, 0x100000);
-	self->ram = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, self->ram);
-	self->avail = t1_dma_avail(&self->mine);
-	t1_map(&self->mine, self->ram, RAM_IOVA, SIZE, RW);
-	open_target(self);
+	t1_container_open(&self->rig.mine);
+	t1_device_open(&self->rig.edu, &self->rig.mine, edu);
+	t1_set_command(&self->rig.edu, PCI_COMMAND_MASTER, true);
+	self->rig.edu_bar = t1_bar_mmap(&self->rig.edu, 0, 0, 0x100000);
+	self->rig.ram = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->rig.ram);
+	self->rig.avail = t1_dma_avail(&self->rig.mine);
+	t1_map(&self->rig.mine, self->rig.ram, RAM_IOVA, SIZE, RW);
+	open_target(&self->rig);
 }
 
 FIXTURE_TEARDOWN(peer)
 {
-	close_target(self);
-	t1_unmap(&self->mine, RAM_IOVA, SIZE);
-	EXPECT_EQ(self->avail, t1_dma_avail(&self->mine));
-	munmap(self->edu_bar, 0x100000);
-	t1_device_close(&self->edu);
-	t1_container_close(&self->mine);
+	close_target(&self->rig);
+	t1_unmap(&self->rig.mine, RAM_IOVA, SIZE);
+	EXPECT_EQ(self->rig.avail, t1_dma_avail(&self->rig.mine));
+	munmap(self->rig.edu_bar, 0x100000);
+	t1_device_close(&self->rig.edu);
+	t1_container_close(&self->rig.mine);
 }
 
 /* Let edu write @value to @iova. */
-static void dma_write(FIXTURE_DATA(peer) *self, __u64 iova, __u32 value)
+static void dma_write(struct rig *rig, __u64 iova, __u32 value)
 {
-	self->ram[0] = value;
-	edu_dma_from(self->edu_bar, RAM_IOVA, 0, sizeof(value));
-	edu_dma_to(self->edu_bar, iova, 0, sizeof(value));
+	rig->ram[0] = value;
+	edu_dma_from(rig->edu_bar, RAM_IOVA, 0, sizeof(value));
+	edu_dma_to(rig->edu_bar, iova, 0, sizeof(value));
 }
 
 /* Does a DMA write to @iova reach @word? */
-static bool dma_arrives(FIXTURE_DATA(peer) *self, __u64 iova, volatile __u32 *word)
+static bool dma_arrives(struct rig *rig, __u64 iova, __u32 *word)
 {
 	static __u32 value = 0x1000;
 
 	value++;
-	*word = 0;
-	dma_write(self, iova, value);
-	return *word == value;
+	__atomic_store_n(word, 0, __ATOMIC_RELAXED);
+	dma_write(rig, iova, value);
+	return __atomic_load_n(word, __ATOMIC_RELAXED) == value;
 }
 
-/* For a target that is closed or off: @word shows when it is back. */
-#define expect_lost(iova, off, on, word) do {				\
-	*(word) = 0x600d;						\
+/* What edu writes between @off and @on never shows in the target's memory. */
+#define expect_lost(iova, off, on) do {					\
+	self->rig.bar[0] = 0x600d;					\
 	off;								\
-	dma_write(self, iova, 0xbad);					\
+	dma_write(&self->rig, iova, 0xbad);				\
 	on;								\
-	EXPECT_EQ(0x600d, *(word));					\
+	EXPECT_EQ(0x600d, self->rig.bar[0]);				\
 } while (0)
 
-static __u64 unmapped(FIXTURE_DATA(peer) *self)
+static __u64 unmapped(struct rig *rig)
 {
 	__u64 size;
 
-	T1_ASSERT_OK(__t1_unmap(&self->mine, PEER_IOVA, SIZE, &size));
+	T1_ASSERT_OK(__t1_unmap(&rig->mine, PEER_IOVA, SIZE, &size));
 	return size;
 }
 
 TEST_F(peer, arrives)
 {
-	t1_map(&self->mine, self->bar, PEER_IOVA, SIZE, RW);
-	EXPECT_TRUE(dma_arrives(self, PEER_IOVA, self->bar));
-	EXPECT_TRUE(dma_arrives(self, PEER_IOVA + 3 * PAGE, self->bar + 3 * PAGE / 4));
+	t1_map(&self->rig.mine, self->rig.bar, PEER_IOVA, SIZE, RW);
+	EXPECT_TRUE(dma_arrives(&self->rig, PEER_IOVA, self->rig.bar));
+	EXPECT_TRUE(dma_arrives(&self->rig, PEER_IOVA + 3 * PAGE, self->rig.bar + 3 * PAGE / 4));
 
 	/* And the other direction */
-	self->bar[1] = 0x1234;
-	edu_dma_from(self->edu_bar, PEER_IOVA + 4, 0, 4);
-	edu_dma_to(self->edu_bar, RAM_IOVA + 4, 0, 4);
-	EXPECT_EQ(0x1234, self->ram[1]);
-	EXPECT_EQ(SIZE, unmapped(self));
-	EXPECT_EQ(0, unmapped(self));
+	self->rig.bar[1] = 0x1234;
+	edu_dma_from(self->rig.edu_bar, PEER_IOVA + 4, 0, 4);
+	edu_dma_to(self->rig.edu_bar, RAM_IOVA + 4, 0, 4);
+	EXPECT_EQ(0x1234, self->rig.ram[1]);
+	EXPECT_EQ(SIZE, unmapped(&self->rig));
+	EXPECT_EQ(0, unmapped(&self->rig));
 }
 
 TEST_F(peer, not_after_unmap)
 {
-	t1_map(&self->mine, self->bar, PEER_IOVA, SIZE, RW);
-	ASSERT_TRUE(dma_arrives(self, PEER_IOVA, self->bar));
-	EXPECT_EQ(SIZE, unmapped(self));
-	EXPECT_FALSE(dma_arrives(self, PEER_IOVA, self->bar));
+	t1_map(&self->rig.mine, self->rig.bar, PEER_IOVA, SIZE, RW);
+	ASSERT_TRUE(dma_arrives(&self->rig, PEER_IOVA, self->rig.bar));
+	EXPECT_EQ(SIZE, unmapped(&self->rig));
+	EXPECT_FALSE(dma_arrives(&self->rig, PEER_IOVA, self->rig.bar));
 }
 
 TEST_F(peer, not_after_release)
 {
-	t1_map(&self->mine, self->bar, PEER_IOVA, SIZE, RW);
-	ASSERT_TRUE(dma_arrives(self, PEER_IOVA, self->bar));
-	expect_lost(PEER_IOVA, close_target(self), open_target(self), self->bar);
+	t1_map(&self->rig.mine, self->rig.bar, PEER_IOVA, SIZE, RW);
+	ASSERT_TRUE(dma_arrives(&self->rig, PEER_IOVA, self->rig.bar));
+	expect_lost(PEER_IOVA, close_target(&self->rig), open_target(&self->rig));
 	/* The mapping is gone, as by UNMAP_DMA, and its entry is free again. */
-	EXPECT_EQ(self->avail - 1, t1_dma_avail(&self->mine));
-	EXPECT_EQ(0, unmapped(self));
-	t1_map(&self->mine, self->bar, PEER_IOVA, SIZE, RW);
-	EXPECT_TRUE(dma_arrives(self, PEER_IOVA, self->bar));
-	EXPECT_EQ(SIZE, unmapped(self));
+	EXPECT_EQ(self->rig.avail - 1, t1_dma_avail(&self->rig.mine));
+	EXPECT_EQ(0, unmapped(&self->rig));
+	t1_map(&self->rig.mine, self->rig.bar, PEER_IOVA, SIZE, RW);
+	EXPECT_TRUE(dma_arrives(&self->rig, PEER_IOVA, self->rig.bar));
+	EXPECT_EQ(SIZE, unmapped(&self->rig));
 }
 
 TEST_F(peer, second_file_keeps_it)
 {
-	__u32 *bar;
-	int fd = t1_device_reopen(&self->target);
+	int fd = t1_device_reopen(&self->rig.target);
 
-	t1_map(&self->mine, self->bar, PEER_IOVA, SIZE, RW);
-	munmap(self->bar, SIZE);
-	close(self->target.fd);
-	self->target.fd = fd;
-	bar = self->bar = t1_bar_mmap(&self->target, 2, 0, SIZE);
-	EXPECT_TRUE(dma_arrives(self, PEER_IOVA, bar));
-	EXPECT_EQ(SIZE, unmapped(self));
+	t1_map(&self->rig.mine, self->rig.bar, PEER_IOVA, SIZE, RW);
+	munmap(self->rig.bar, SIZE);
+	close(self->rig.target.fd);
+	self->rig.target.fd = fd;
+	self->rig.bar = t1_bar_mmap(&self->rig.target, 2, 0, SIZE);
+	EXPECT_TRUE(dma_arrives(&self->rig, PEER_IOVA, self->rig.bar));
+	EXPECT_EQ(SIZE, unmapped(&self->rig));
 }
 
 TEST_F(peer, lone_mmap_keeps_it)
 {
-	t1_map(&self->mine, self->bar, PEER_IOVA, SIZE, RW);
-	t1_device_close(&self->target);
-	t1_container_close(&self->other);
-	EXPECT_TRUE(dma_arrives(self, PEER_IOVA, self->bar));
-	munmap(self->bar, SIZE);
-	open_target(self);
-	EXPECT_EQ(0, unmapped(self));
+	t1_map(&self->rig.mine, self->rig.bar, PEER_IOVA, SIZE, RW);
+	t1_device_close(&self->rig.target);
+	t1_container_close(&self->rig.other);
+	EXPECT_TRUE(dma_arrives(&self->rig, PEER_IOVA, self->rig.bar));
+	munmap(self->rig.bar, SIZE);
+	open_target(&self->rig);
+	EXPECT_EQ(0, unmapped(&self->rig));
 }
 
 TEST_F(peer, not_while_off)
 {
-	void *bar0 = t1_bar_mmap(&self->target, 0, 0, PAGE);
+	void *bar0 = t1_bar_mmap(&self->rig.target, 0, 0, PAGE);
 	int i;
 
-	t1_map(&self->mine, self->bar, PEER_IOVA, SIZE, RW);
+	t1_map(&self->rig.mine, self->rig.bar, PEER_IOVA, SIZE, RW);
 	for (i = 0; i < 3; i++) {
-		ASSERT_TRUE(dma_arrives(self, PEER_IOVA, self->bar));
+		ASSERT_TRUE(dma_arrives(&self->rig, PEER_IOVA, self->rig.bar));
 		expect_lost(PEER_IOVA,
-			    t1_set_command(&self->target, PCI_COMMAND_MEMORY, false),
-			    t1_set_command(&self->target, PCI_COMMAND_MEMORY, true), self->bar);
-		EXPECT_TRUE(dma_arrives(self, PEER_IOVA, self->bar));
+			    t1_set_command(&self->rig.target, PCI_COMMAND_MEMORY, false),
+			    t1_set_command(&self->rig.target, PCI_COMMAND_MEMORY, true));
+		EXPECT_TRUE(dma_arrives(&self->rig, PEER_IOVA, self->rig.bar));
 	}
-	EXPECT_EQ(SIZE, unmapped(self));
+	EXPECT_EQ(SIZE, unmapped(&self->rig));
 	munmap(bar0, PAGE);
 }
 
 TEST_F(peer, unmap_while_off)
 {
-	t1_map(&self->mine, self->bar, PEER_IOVA, SIZE, RW);
-	t1_set_command(&self->target, PCI_COMMAND_MEMORY, false);
-	EXPECT_EQ(SIZE, unmapped(self));
-	t1_set_command(&self->target, PCI_COMMAND_MEMORY, true);
-	EXPECT_FALSE(dma_arrives(self, PEER_IOVA, self->bar));
+	t1_map(&self->rig.mine, self->rig.bar, PEER_IOVA, SIZE, RW);
+	t1_set_command(&self->rig.target, PCI_COMMAND_MEMORY, false);
+	EXPECT_EQ(SIZE, unmapped(&self->rig));
+	t1_set_command(&self->rig.target, PCI_COMMAND_MEMORY, true);
+	EXPECT_FALSE(dma_arrives(&self->rig, PEER_IOVA, self->rig.bar));
 }
 
 TEST_F(peer, map_while_off)
 {
-	self->bar[0] = 0x600d;
-	t1_set_command(&self->target, PCI_COMMAND_MEMORY, false);
-	t1_map(&self->mine, self->bar, PEER_IOVA, SIZE, RW);
-	dma_write(self, PEER_IOVA, 0xbad);
-	t1_set_command(&self->target, PCI_COMMAND_MEMORY, true);
-	EXPECT_EQ(0x600d, self->bar[0]);
-	EXPECT_TRUE(dma_arrives(self, PEER_IOVA, self->bar));
-	EXPECT_EQ(SIZE, unmapped(self));
+	self->rig.bar[0] = 0x600d;
+	t1_set_command(&self->rig.target, PCI_COMMAND_MEMORY, false);
+	t1_map(&self->rig.mine, self->rig.bar, PEER_IOVA, SIZE, RW);
+	dma_write(&self->rig, PEER_IOVA, 0xbad);
+	t1_set_command(&self->rig.target, PCI_COMMAND_MEMORY, true);
+	EXPECT_EQ(0x600d, self->rig.bar[0]);
+	EXPECT_TRUE(dma_arrives(&self->rig, PEER_IOVA, self->rig.bar));
+	EXPECT_EQ(SIZE, unmapped(&self->rig));
 }
 
 TEST_F(peer, release_while_off)
 {
-	t1_map(&self->mine, self->bar, PEER_IOVA, SIZE, RW);
+	t1_map(&self->rig.mine, self->rig.bar, PEER_IOVA, SIZE, RW);
 	expect_lost(PEER_IOVA,
-		    t1_set_command(&self->target, PCI_COMMAND_MEMORY, false);
-		    close_target(self), open_target(self), self->bar);
-	EXPECT_EQ(0, unmapped(self));
+		    t1_set_command(&self->rig.target, PCI_COMMAND_MEMORY, false);
+		    close_target(&self->rig), open_target(&self->rig));
+	EXPECT_EQ(0, unmapped(&self->rig));
 }
 
 /* RAM, then the BAR, then RAM, in one mapping */
@@ -236,60 +239,60 @@ TEST_F(peer, between_ram)
 
 	ASSERT_NE(MAP_FAILED, area);
 	bar = mmap(area + SIZE, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
-		   self->target.fd, t1_bar_offset(&self->target, 2, 0));
+		   self->rig.target.fd, t1_bar_offset(&self->rig.target, 2, 0));
 	ASSERT_EQ(area + SIZE, bar);
-	t1_map(&self->mine, area, PEER_IOVA, 3 * SIZE, RW);
-	EXPECT_TRUE(dma_arrives(self, PEER_IOVA, first));
-	EXPECT_TRUE(dma_arrives(self, PEER_IOVA + SIZE, bar));
-	EXPECT_TRUE(dma_arrives(self, PEER_IOVA + 2 * SIZE, last));
+	t1_map(&self->rig.mine, area, PEER_IOVA, 3 * SIZE, RW);
+	EXPECT_TRUE(dma_arrives(&self->rig, PEER_IOVA, first));
+	EXPECT_TRUE(dma_arrives(&self->rig, PEER_IOVA + SIZE, bar));
+	EXPECT_TRUE(dma_arrives(&self->rig, PEER_IOVA + 2 * SIZE, last));
 	expect_lost(PEER_IOVA + SIZE,
-		    t1_set_command(&self->target, PCI_COMMAND_MEMORY, false);
-		    EXPECT_TRUE(dma_arrives(self, PEER_IOVA + 2 * SIZE, last)),
-		    t1_set_command(&self->target, PCI_COMMAND_MEMORY, true), self->bar);
-	EXPECT_TRUE(dma_arrives(self, PEER_IOVA + SIZE, bar));
+		    t1_set_command(&self->rig.target, PCI_COMMAND_MEMORY, false);
+		    EXPECT_TRUE(dma_arrives(&self->rig, PEER_IOVA + 2 * SIZE, last)),
+		    t1_set_command(&self->rig.target, PCI_COMMAND_MEMORY, true));
+	EXPECT_TRUE(dma_arrives(&self->rig, PEER_IOVA + SIZE, bar));
 
 	/* The whole mapping goes with the device. */
 	munmap(bar, SIZE);
-	close_target(self);
-	EXPECT_EQ(self->avail - 1, t1_dma_avail(&self->mine));
-	EXPECT_FALSE(dma_arrives(self, PEER_IOVA, first));
-	open_target(self);
+	close_target(&self->rig);
+	EXPECT_EQ(self->rig.avail - 1, t1_dma_avail(&self->rig.mine));
+	EXPECT_FALSE(dma_arrives(&self->rig, PEER_IOVA, first));
+	open_target(&self->rig);
 	munmap(area, 3 * SIZE);
 }
 
 TEST_F(peer, many_times)
 {
-	struct t1_container *c = &self->mine;
+	struct t1_container *c = &self->rig.mine;
 	int i;
 
 	for (i = 0; i < 64; i++)
-		t1_map(c, self->bar, PEER_IOVA + i * 2 * SIZE, SIZE, RW);
-	EXPECT_TRUE(dma_arrives(self, PEER_IOVA + 63 * 2 * SIZE, self->bar));
-	EXPECT_EQ(self->avail - 65, t1_dma_avail(c));
-	expect_lost(PEER_IOVA + 63 * 2 * SIZE, close_target(self), open_target(self), self->bar);
-	EXPECT_EQ(self->avail - 1, t1_dma_avail(c));
+		t1_map(c, self->rig.bar, PEER_IOVA + i * 2 * SIZE, SIZE, RW);
+	EXPECT_TRUE(dma_arrives(&self->rig, PEER_IOVA + 63 * 2 * SIZE, self->rig.bar));
+	EXPECT_EQ(self->rig.avail - 65, t1_dma_avail(c));
+	expect_lost(PEER_IOVA + 63 * 2 * SIZE, close_target(&self->rig), open_target(&self->rig));
+	EXPECT_EQ(self->rig.avail - 1, t1_dma_avail(c));
 }
 
 /* In the target's container, where no initiator is, and in two others */
 TEST_F(peer, own_container)
 {
-	t1_map(&self->other, self->bar, PEER_IOVA, SIZE, RW);
-	t1_map(&self->mine, self->bar, PEER_IOVA, SIZE, RW);
-	EXPECT_TRUE(dma_arrives(self, PEER_IOVA, self->bar));
+	t1_map(&self->rig.other, self->rig.bar, PEER_IOVA, SIZE, RW);
+	t1_map(&self->rig.mine, self->rig.bar, PEER_IOVA, SIZE, RW);
+	EXPECT_TRUE(dma_arrives(&self->rig, PEER_IOVA, self->rig.bar));
 	/* Its own container holds no reference: closing is still a release. */
-	expect_lost(PEER_IOVA, close_target(self), open_target(self), self->bar);
+	expect_lost(PEER_IOVA, close_target(&self->rig), open_target(&self->rig));
 }
 
 TEST_F(peer, read_only)
 {
-	void *bar = mmap(NULL, SIZE, PROT_READ, MAP_SHARED, self->target.fd,
-			 t1_bar_offset(&self->target, 2, 0));
+	void *bar = mmap(NULL, SIZE, PROT_READ, MAP_SHARED, self->rig.target.fd,
+			 t1_bar_offset(&self->rig.target, 2, 0));
 
 	ASSERT_NE(MAP_FAILED, bar);
-	EXPECT_EQ(-EFAULT, __t1_map(&self->mine, bar, PEER_IOVA, SIZE, RW));
-	EXPECT_EQ(0, __t1_map(&self->mine, bar, PEER_IOVA, SIZE, VFIO_DMA_MAP_FLAG_READ));
-	EXPECT_FALSE(dma_arrives(self, PEER_IOVA, self->bar));
-	EXPECT_EQ(SIZE, unmapped(self));
+	EXPECT_EQ(-EFAULT, __t1_map(&self->rig.mine, bar, PEER_IOVA, SIZE, RW));
+	EXPECT_EQ(0, __t1_map(&self->rig.mine, bar, PEER_IOVA, SIZE, VFIO_DMA_MAP_FLAG_READ));
+	EXPECT_FALSE(dma_arrives(&self->rig, PEER_IOVA, self->rig.bar));
+	EXPECT_EQ(SIZE, unmapped(&self->rig));
 	munmap(bar, SIZE);
 }
 
@@ -300,21 +303,21 @@ TEST_F(peer, foreign_memory_is_refused)
 	void *bar;
 	int fd;
 
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/resource2", self->target_bdf);
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/resource2", self->rig.target_bdf);
 	fd = open(path, O_RDWR);
 	if (fd < 0)
 		SKIP(return, "cannot open %s: run as root", path);
 	bar = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	ASSERT_NE(MAP_FAILED, bar);
-	EXPECT_EQ(-EPERM, __t1_map(&self->mine, bar, PEER_IOVA, SIZE, RW));
-	EXPECT_EQ(0, unmapped(self));
+	EXPECT_EQ(-EPERM, __t1_map(&self->rig.mine, bar, PEER_IOVA, SIZE, RW));
+	EXPECT_EQ(0, unmapped(&self->rig));
 	munmap(bar, SIZE);
 	close(fd);
 }
 
 TEST_F(peer, extension)
 {
-	EXPECT_EQ(1, ioctl(self->mine.fd, VFIO_CHECK_EXTENSION, VFIO_DMA_PEER_REVOKE));
+	EXPECT_EQ(1, ioctl(self->rig.mine.fd, VFIO_CHECK_EXTENSION, VFIO_DMA_PEER_REVOKE));
 }
 
 /* Another group of the container comes and goes. */
@@ -323,22 +326,22 @@ TEST_F(peer, attach_and_detach)
 	struct t1_device more;
 	const char *bdf = t1_require(T1_IVSHMEM, 1);
 
-	t1_map(&self->mine, self->bar, PEER_IOVA, SIZE, RW);
-	t1_set_command(&self->target, PCI_COMMAND_MEMORY, false);
-	t1_device_open(&more, &self->mine, bdf);
-	t1_set_command(&self->target, PCI_COMMAND_MEMORY, true);
-	EXPECT_TRUE(dma_arrives(self, PEER_IOVA, self->bar));
+	t1_map(&self->rig.mine, self->rig.bar, PEER_IOVA, SIZE, RW);
+	t1_set_command(&self->rig.target, PCI_COMMAND_MEMORY, false);
+	t1_device_open(&more, &self->rig.mine, bdf);
+	t1_set_command(&self->rig.target, PCI_COMMAND_MEMORY, true);
+	EXPECT_TRUE(dma_arrives(&self->rig, PEER_IOVA, self->rig.bar));
 	t1_device_close(&more);
-	EXPECT_TRUE(dma_arrives(self, PEER_IOVA, self->bar));
+	EXPECT_TRUE(dma_arrives(&self->rig, PEER_IOVA, self->rig.bar));
 
 	/* With its last group a container loses all mappings. */
-	munmap(self->edu_bar, 0x100000);
-	t1_device_close(&self->edu);
-	t1_device_open(&self->edu, &self->mine, t1_find(T1_EDU, 0));
-	t1_set_command(&self->edu, PCI_COMMAND_MASTER, true);
-	self->edu_bar = t1_bar_mmap(&self->edu, 0, 0, 0x100000);
-	t1_map(&self->mine, self->ram, RAM_IOVA, SIZE, RW);
-	EXPECT_EQ(0, unmapped(self));
+	munmap(self->rig.edu_bar, 0x100000);
+	t1_device_close(&self->rig.edu);
+	t1_device_open(&self->rig.edu, &self->rig.mine, t1_find(T1_EDU, 0));
+	t1_set_command(&self->rig.edu, PCI_COMMAND_MASTER, true);
+	self->rig.edu_bar = t1_bar_mmap(&self->rig.edu, 0, 0, 0x100000);
+	t1_map(&self->rig.mine, self->rig.ram, RAM_IOVA, SIZE, RW);
+	EXPECT_EQ(0, unmapped(&self->rig));
 }
 
 static int dirty_pages(struct t1_container *c, __u32 flags, void *bitmap)
@@ -384,7 +387,7 @@ TEST_F(peer, close_never_waits)
 	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
 	struct uffdio_zeropage zero = { };
 	struct timespec begin, end;
-	struct stuck stuck = { .container = &self->mine };
+	struct stuck stuck = { .container = &self->rig.mine };
 	struct uffd_msg msg;
 	pthread_t thread;
 	char *page;
@@ -399,16 +402,16 @@ TEST_F(peer, close_never_waits)
 	reg.range.len = PAGE;
 	ASSERT_EQ(0, ioctl(uffd, UFFDIO_REGISTER, &reg));
 
-	t1_map(&self->mine, self->bar, PEER_IOVA, SIZE, RW);
-	ASSERT_TRUE(dma_arrives(self, PEER_IOVA, self->bar));
-	ASSERT_EQ(0, dirty_pages(&self->mine, VFIO_IOMMU_DIRTY_PAGES_FLAG_START, NULL));
+	t1_map(&self->rig.mine, self->rig.bar, PEER_IOVA, SIZE, RW);
+	ASSERT_TRUE(dma_arrives(&self->rig, PEER_IOVA, self->rig.bar));
+	ASSERT_EQ(0, dirty_pages(&self->rig.mine, VFIO_IOMMU_DIRTY_PAGES_FLAG_START, NULL));
 	stuck.page = page;
 	ASSERT_EQ(0, pthread_create(&thread, NULL, stuck_ioctl, &stuck));
 	ASSERT_EQ(sizeof(msg), read(uffd, &msg, sizeof(msg)));
 
 	/* Now the thread has the container's lock. */
 	clock_gettime(CLOCK_MONOTONIC, &begin);
-	expect_lost(PEER_IOVA, close_target(self), open_target(self), self->bar);
+	expect_lost(PEER_IOVA, close_target(&self->rig), open_target(&self->rig));
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	EXPECT_GT(10, end.tv_sec - begin.tv_sec);
 
@@ -416,8 +419,8 @@ TEST_F(peer, close_never_waits)
 	ASSERT_EQ(0, ioctl(uffd, UFFDIO_ZEROPAGE, &zero));
 	pthread_join(thread, NULL);
 	EXPECT_EQ(0, stuck.result);
-	EXPECT_EQ(0, dirty_pages(&self->mine, VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP, NULL));
-	EXPECT_EQ(0, unmapped(self));
+	EXPECT_EQ(0, dirty_pages(&self->rig.mine, VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP, NULL));
+	EXPECT_EQ(0, unmapped(&self->rig));
 	munmap(page, PAGE);
 	close(uffd);
 }

@@ -112,7 +112,7 @@ test_options() {
 }
 
 test_time_out() {
-	vm -t 2 -- bash -c 'echo started; sleep 1000'
+	vm -t 10 -- bash -c 'echo started; sleep 1000'
 	expect "status" returned 124
 	expect "output until then" printed started
 	expect "the reason" says '-t'
@@ -142,7 +142,7 @@ test_report() { # crash type, what the kernel says of it
 }
 
 test_warning() { test_report WARNING 'WARNING: CPU: '; }
-test_oops() { test_report EXCEPTION 'Oops: '; }
+test_oops() { test_report EXCEPTION lkdtm_EXCEPTION; }
 test_lockdep() { test_report SPINLOCKUP 'lock held when returning to user space'; }
 test_kasan() { test_report WRITE_AFTER_FREE 'BUG: KASAN: '; }
 
