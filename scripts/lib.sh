@@ -8,6 +8,8 @@ shopt -s inherit_errexit
 
 # A caller's make or git hook must not leak into the kernel's make or our git.
 unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE
+# A name comes from git's configuration, where the commits' hash sees it.
+unset "${!GIT_AUTHOR_@}" "${!GIT_COMMITTER_@}"
 export LC_ALL=C
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
