@@ -86,6 +86,8 @@ need_space()
 # The generated tree's git, without the user's taste in whitespace.
 tgit() { git -C "$TREE" -c core.quotePath=false "$@"; }
 
+need_tree() { [[ -f $TREE/.git/applied ]] || die "there is no generated tree: run 'make apply' first"; }
+
 # Edits in the tree that are in no commit, or commits that apply did not make.
 tree_dirty() { [[ -n $(tgit status --porcelain | head -1) ]]; }
 tree_edited()
