@@ -15,10 +15,11 @@ for base in $(cd patches && printf '%s\n' *); do
 	for version in $(printf '%s\n' "${versions[0]}" "${versions[-1]}" | uniq); do
 		passes "apply to linux-source-$base $version" env BASE_VERSION="$version" scripts/apply
 		passes "export from $version" env BASE_VERSION="$version" scripts/series
+		mapfile -t mails < <(find "$PWD/build/series" -name '*.patch' ! -name '0000-*' | sort)
 		export GIT_INDEX_FILE=$work/index
 		git -C "$tree" read-tree base
 		passes "the mails apply to $version" \
-			git -C "$tree" apply --cached --whitespace=nowarn "$PWD"/build/series/*.patch
+			git -C "$tree" apply --cached --whitespace=nowarn "${mails[@]}"
 		passes "and make the same tree" \
 			test "$(git -C "$tree" write-tree)" = "$(git -C "$tree" rev-parse 'HEAD^{tree}')"
 		unset GIT_INDEX_FILE

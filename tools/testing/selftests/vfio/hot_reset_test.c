@@ -43,12 +43,12 @@ FIXTURE_VARIANT_ADD(hot_reset, nvme) {
 	.kind = T1_NVME, .functions = 1, .bar = 2, .reg = 0x1000,
 };
 
-FIXTURE_VARIANT_ADD(hot_reset, two_nvmes) {
-	.kind = T1_NVME, .functions = 2, .bar = 2, .reg = 0x1000,
-};
-
 FIXTURE_VARIANT_ADD(hot_reset, e1000e) {
 	.kind = T1_E1000E, .functions = 1, .bar = 0, .reg = 0x5200,
+};
+
+FIXTURE_VARIANT_ADD(hot_reset, two_e1000es) {
+	.kind = T1_E1000E, .functions = 2, .bar = 0, .reg = 0x5200,
 };
 
 FIXTURE_SETUP(hot_reset)
@@ -214,6 +214,9 @@ TEST_F_TIMEOUT(hot_reset, contention, 60)
 	pthread_t threads[2 * MAX_FUNCTIONS];
 	int i, ret, done = 0, busy = 0, other = 0;
 	time_t end;
+
+	if (variant->kind == T1_NVME)
+		SKIP(return, "QEMU 7.2 crashes when its nvme is reset under access; e1000e does it");
 
 	for (i = 0; i < variant->functions; i++) {
 		noise[i].dev = &self->devs[i];

@@ -8,7 +8,7 @@ set -uo pipefail
 
 here=$(dirname "$(readlink -f "$0")")
 
-# Devices, by machine. The functions of one slot of nvme share a group.
+# Devices, by machine. The functions of one slot share a group.
 root_port() { # number, slot
 	# Faster links have to train after a bus reset, which QEMU does not emulate.
 	echo "-device pcie-root-port,id=rp$1,chassis=$1,addr=$2.0,x-speed=2_5"
@@ -29,7 +29,8 @@ declare -A machines=(
 		-device edu,addr=10.0
 		$(ivshmem m1 11 256M) $(ivshmem m2 12 64M)
 		$(root_port 1 13) $(nvme d0 rp1 0)
-		$(root_port 2 14) $(nvme d1 rp2 0) $(nvme d2 rp2 1)
+		$(root_port 2 14) -device e1000e,bus=rp2,addr=0.0,multifunction=on
+		-device e1000e,bus=rp2,addr=0.1,multifunction=on
 		$(root_port 3 15) -device e1000e,bus=rp3"
 )
 

@@ -2,8 +2,8 @@
 /*
  * The user space side of VFIO's type1 backend, for the tests next door.
  *
- * Calls come in pairs: __t1_x() returns 0 or -errno, so that a test can ask for
- * the very error; t1_x() ends the test when the call fails.
+ * Calls come in pairs: one with "__" in front returns 0 or -errno, so that a test
+ * can ask for the very error; the other ends the test when the call fails.
  */
 #ifndef SELFTESTS_VFIO_LIB_TYPE1_H
 #define SELFTESTS_VFIO_LIB_TYPE1_H
