@@ -156,7 +156,8 @@ for name; do
 done
 
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+one=$(mktemp)
+trap 'rm -f "$log" "$one"' EXIT
 for machine in $(selected "$@" | awk '!seen[$2]++ { print $2 }'); do
 	names=() limit=60
 	while read -r name on who seconds _; do
@@ -165,9 +166,16 @@ for machine in $(selected "$@" | awk '!seen[$2]++ { print $2 }'); do
 		[[ $who != both ]] || seconds=$((2 * seconds))
 		limit=$((limit + seconds * factor))
 	done < <(selected "$@")
-	"$here/vmtest.sh" "${vmtest[@]}" -t "$limit" -q "${machines[$machine]//[$'\n\t']/ }" -- \
-		"$here/run_vm_tests.sh" --inside "$factor" "${names[@]}" 2>&1 | tee -a "$log"
-	status=${PIPESTATUS[0]}
+	for attempt in 1 2; do
+		"$here/vmtest.sh" "${vmtest[@]}" -t "$limit" \
+			-q "${machines[$machine]//[$'\n\t']/ }" -- \
+			"$here/run_vm_tests.sh" --inside "$factor" "${names[@]}" 2>&1 | tee "$one"
+		status=${PIPESTATUS[0]}
+		# QEMU itself broke down, and with it what was seen so far.
+		[[ $status == 126 && $attempt == 1 ]] || break
+		echo "# machine $machine broke down, all of it once more"
+	done
+	cat "$one" >>"$log"
 	if [[ $status != 0 ]]; then
 		echo "not ok - machine $machine # vmtest.sh returned $status" | tee -a "$log"
 	fi
