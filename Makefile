@@ -14,7 +14,7 @@ all: apply	## get the base, apply the patches, build kernel, modules and tests
 help:		## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 15
 
-run: all	## boot the kernel and open a shell in the virtual machine
+run: all	## boot the kernel and show it at work with a QEMU guest
 	@scripts/run
 
 check: all	## run all tests
