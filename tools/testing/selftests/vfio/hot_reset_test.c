@@ -216,7 +216,7 @@ TEST_F_TIMEOUT(hot_reset, contention, 60)
 	time_t end;
 
 	if (variant->kind == T1_NVME)
-		SKIP(return, "QEMU 7.2 crashes when its nvme is reset under access; e1000e does it");
+		SKIP(return, "QEMU 7.2 crashes when its nvme is reset under access");
 
 	for (i = 0; i < variant->functions; i++) {
 		noise[i].dev = &self->devs[i];
