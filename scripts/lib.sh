@@ -58,7 +58,7 @@ CACHE=${VFIO_SERIES_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vfio-series}
 # relative for ccache, and so are those that the kernel's make uses as long as
 # the output directory is a direct subdirectory of the source tree.
 export CCACHE_DIR=$CACHE/ccache CCACHE_BASEDIR=$ROOT CCACHE_NOHASHDIR=1
-export CCACHE_COMPILERCHECK=content CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-5G}
+export CCACHE_DEPEND=1 CCACHE_COMPILERCHECK=content CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-5G}
 export CCACHE_SLOPPINESS=include_file_mtime,include_file_ctime
 
 # scratch DIRECTORY: make a directory there that goes away with the script.

@@ -40,8 +40,12 @@ bar_layout       | devices | both | 120 | bar_layout_test
 bar_zap          | devices | both | 300 | bar_zap_test
 bar_fault_storm  | devices | both | 180 | bar_fault_storm_test
 hot_reset        | devices | both | 180 | hot_reset_test
+container_race   | devices | both | 60  | container_race_test
 device_inode     | devices | both | 300 | device_inode_test
 device_inode_sh  | devices | root | 120 | device_inode_test.sh
+pasid_uapi       | devices | both | 120 | pasid_uapi_test
+pasid_owner      | devices | both | 180 | pasid_owner_test
+pasid_limits     | devices | root | 400 | pasid_limits_test
 peer_dma         | devices | both | 240 | peer_dma_test
 '
 

@@ -6,15 +6,21 @@
 TYPE1_TESTS := bar_fault_storm_test
 TYPE1_TESTS += bar_layout_test
 TYPE1_TESTS += bar_zap_test
+TYPE1_TESTS += container_race_test
 TYPE1_TESTS += device_inode_test
 TYPE1_TESTS += hot_reset_test
+TYPE1_TESTS += pasid_limits_test
+TYPE1_TESTS += pasid_owner_test
+TYPE1_TESTS += pasid_uapi_test
 TYPE1_TESTS += peer_dma_test
 
 TYPE1_LIB := type1
 TYPE1_LIB += type1_edu
 TYPE1_LIB += type1_fd
 TYPE1_LIB += type1_find
+TYPE1_LIB += type1_pasid
 TYPE1_LIB += type1_pci
+TYPE1_LIB += type1_stall
 TYPE1_LIB += type1_touch
 
 TEST_PROGS += device_inode_test.sh

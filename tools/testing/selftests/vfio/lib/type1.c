@@ -144,20 +144,29 @@ void t1_unmap(struct t1_container *c, __u64 iova, __u64 size)
 	T1_ASSERT(unmapped == size);
 }
 
-unsigned int t1_dma_avail(struct t1_container *c)
+struct vfio_info_cap_header *t1_info_cap(struct t1_container *c, __u16 id, void *buf, size_t size)
 {
-	char buf[4096] = { };
-	struct vfio_iommu_type1_info *info = (void *)buf;
+	struct vfio_iommu_type1_info *info = buf;
 	struct vfio_info_cap_header *cap;
 
-	info->argsz = sizeof(buf);
+	memset(buf, 0, size);
+	info->argsz = size;
 	T1_ASSERT(!ioctl(c->fd, VFIO_IOMMU_GET_INFO, info));
-	T1_ASSERT(info->flags & VFIO_IOMMU_INFO_CAPS);
+	T1_ASSERT(info->argsz <= size && info->flags & VFIO_IOMMU_INFO_CAPS);
 	for (__u32 pos = info->cap_offset; pos; pos = cap->next) {
-		cap = (void *)(buf + pos);
-		if (cap->id == VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL)
-			return ((struct vfio_iommu_type1_info_dma_avail *)cap)->avail;
+		cap = buf + pos;
+		if (cap->id == id)
+			return cap;
 	}
-	T1_ASSERT(!"DMA_AVAIL capability");
-	return 0;
+	return NULL;
+}
+
+unsigned int t1_dma_avail(struct t1_container *c)
+{
+	char buf[4096];
+	struct vfio_info_cap_header *cap;
+
+	cap = t1_info_cap(c, VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL, buf, sizeof(buf));
+	T1_ASSERT(cap);
+	return ((struct vfio_iommu_type1_info_dma_avail *)cap)->avail;
 }

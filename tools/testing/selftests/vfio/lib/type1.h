@@ -45,6 +45,8 @@ void t1_map(struct t1_container *c, void *vaddr, __u64 iova, __u64 size, __u32 f
 /* @unmapped may be NULL; otherwise it gets the number of bytes unmapped. */
 int __t1_unmap(struct t1_container *c, __u64 iova, __u64 size, __u64 *unmapped);
 void t1_unmap(struct t1_container *c, __u64 iova, __u64 size);
+/* A capability of VFIO_IOMMU_GET_INFO, in @buf; NULL when there is none such. */
+struct vfio_info_cap_header *t1_info_cap(struct t1_container *c, __u16 id, void *buf, size_t size);
 /* How many more mappings the container takes */
 unsigned int t1_dma_avail(struct t1_container *c);
 
@@ -145,6 +147,37 @@ void edu_dma_to(void *bar0, __u64 iova, unsigned int buf_offset, unsigned int si
 
 void t1_send_fd(int sock, int fd);
 int t1_receive_fd(int sock);
+
+/* type1_pasid.c: PASIDs */
+
+/* The PASID, or -errno */
+int __t1_pasid_alloc(struct t1_container *c, __u32 min, __u32 max);
+__u32 t1_pasid_alloc(struct t1_container *c, __u32 min, __u32 max);
+/* As many as there are, by quota or by range; returns how many. */
+unsigned int t1_pasid_alloc_all(struct t1_container *c, __u32 min, __u32 max);
+/* How many were freed, or -errno */
+int __t1_pasid_free(struct t1_container *c, __u32 min, __u32 max);
+struct vfio_iommu_type1_info_cap_pasid t1_pasid_info(struct t1_container *c);
+/* The module's parameter; to set it takes root. */
+unsigned int t1_pasids_per_group(void);
+int __t1_pasids_per_group_set(unsigned int value);
+
+/* type1_stall.c: a page whose first user, in kernel mode too, has to wait */
+
+struct t1_stall {
+	int uffd;
+	void *page;
+	size_t size;
+};
+
+#define T1_STALL_HINT	"no userfaultfd: sysctl vm.unprivileged_userfaultfd=1"
+
+int __t1_stall_init(struct t1_stall *stall);
+/* Until somebody waits for the page. */
+void t1_stall_wait(struct t1_stall *stall);
+/* Go on: the page begins with @data. */
+void t1_stall_end(struct t1_stall *stall, const void *data, size_t size);
+void t1_stall_destroy(struct t1_stall *stall);
 
 /* type1_touch.c: memory that may go away */
 

@@ -1,0 +1,503 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * PASIDs that user space allocates through a container.
+ *
+ * PASIDs are one resource of the whole system, and who asks for them here is
+ * not trusted. So each belongs to an address space (mm), whose quota grows with
+ * the IOMMU groups that it has in its containers, and all of a container's are
+ * taken back when its last group is detached, whatever the reason.
+ *
+ *   vfio_pasid_container  one for each container, embedded in the IOMMU backend's;
+ *                         has a pool with the PASIDs allocated through it
+ *   vfio_pasid_owner      one for each mm that any container belongs to
+ *
+ * A container belongs to the mm that first allocates through it. Another one
+ * takes over, PASIDs included, when that mm is gone or when it was replaced by
+ * an exec of the same process: QEMU updates itself like that, and keeps its
+ * files. The groups of the container count for the new owner from then on.
+ *
+ * When groups leave an owner, by detach or by a takeover, it loses what it has
+ * beyond the new quota, newest first. Otherwise PASIDs would multiply while one
+ * group is moved from process to process. A lowered parameter only stops
+ * allocations.
+ *
+ * Locks, outermost first:
+ *
+ *   the backend's lock         (vfio_iommu.lock) for some callers
+ *   vfio_pasid_container.lock  never held across access to user memory
+ *   vfio_pasid_owners_lock     held for a few steps, whatever users do
+ *
+ * and pasid_lock of ioasid_set.c inside of all.
+ */
+
+#include <linux/iommu.h>
+#include <linux/list.h>
+#include <linux/module.h>
+#include <linux/pci.h>
+#include <linux/pci-ats.h>
+#include <linux/pid.h>
+#include <linux/sched.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/vfio.h>
+
+#include "pasid.h"
+
+/**
+ * struct vfio_pasid_owner - an mm that containers belong to
+ * @entry: in vfio_pasid_owners
+ * @pasids: the containers' pools belong to it; has its own lock
+ * @mm: whose; only its address and its count of users matter
+ * @tgid: process that @mm was first seen in
+ * @containers: that belong to it, or are about to; freed with the last one
+ * @groups: attached to them, which the quota is computed from
+ *
+ * vfio_pasid_owners_lock protects @entry, @containers and @groups. The rest is
+ * constant.
+ */
+struct vfio_pasid_owner {
+	struct list_head entry;
+	struct pasid_owner pasids;
+	struct mm_struct *mm;
+	struct pid *tgid;
+	unsigned int containers;
+	unsigned int groups;
+};
+
+static DEFINE_MUTEX(vfio_pasid_owners_lock);
+/* Both under vfio_pasid_owners_lock */
+static LIST_HEAD(vfio_pasid_owners);
+static unsigned int vfio_pasids_per_group = 1000;
+
+static unsigned int vfio_pasid_quota(unsigned int groups)
+{
+	return min_t(u64, (u64)vfio_pasids_per_group * groups, PASID_MAX);
+}
+
+static void vfio_pasid_owner_set_groups(struct vfio_pasid_owner *owner,
+					unsigned int groups)
+{
+	lockdep_assert_held(&vfio_pasid_owners_lock);
+	owner->groups = groups;
+	pasid_owner_set_quota(&owner->pasids, vfio_pasid_quota(groups));
+}
+
+static struct vfio_pasid_owner *vfio_pasid_owner_find(struct mm_struct *mm)
+{
+	struct vfio_pasid_owner *owner;
+
+	lockdep_assert_held(&vfio_pasid_owners_lock);
+	list_for_each_entry(owner, &vfio_pasid_owners, entry) {
+		if (owner->mm == mm)
+			return owner;
+	}
+	return NULL;
+}
+
+static struct vfio_pasid_owner *vfio_pasid_owner_create(void)
+{
+	struct vfio_pasid_owner *owner;
+
+	lockdep_assert_held(&vfio_pasid_owners_lock);
+	owner = kzalloc(sizeof(*owner), GFP_KERNEL_ACCOUNT);
+	if (!owner)
+		return NULL;
+
+	owner->mm = current->mm;
+	mmgrab(owner->mm);
+	owner->tgid = get_pid(task_tgid(current));
+	pasid_owner_init(&owner->pasids, owner->mm, 0);
+	list_add(&owner->entry, &vfio_pasid_owners);
+	return owner;
+}
+
+static void vfio_pasid_owner_free(struct vfio_pasid_owner *owner)
+{
+	lockdep_assert_held(&vfio_pasid_owners_lock);
+	list_del(&owner->entry);
+	pasid_owner_destroy(&owner->pasids);
+	put_pid(owner->tgid);
+	mmdrop(owner->mm);
+	kfree(owner);
+}
+
+/* One more container, with @groups, for the owner that current's mm is */
+static struct vfio_pasid_owner *vfio_pasid_owner_join(unsigned int groups)
+{
+	struct vfio_pasid_owner *owner;
+
+	mutex_lock(&vfio_pasid_owners_lock);
+	owner = vfio_pasid_owner_find(current->mm) ?: vfio_pasid_owner_create();
+	if (owner) {
+		owner->containers++;
+		vfio_pasid_owner_set_groups(owner, owner->groups + groups);
+	}
+	mutex_unlock(&vfio_pasid_owners_lock);
+	return owner;
+}
+
+/* Groups are no longer there for an owner, and neither are their PASIDs */
+static void vfio_pasid_owner_lose(struct vfio_pasid_owner *owner,
+				  unsigned int groups)
+{
+	mutex_lock(&vfio_pasid_owners_lock);
+	vfio_pasid_owner_set_groups(owner, owner->groups - groups);
+	mutex_unlock(&vfio_pasid_owners_lock);
+
+	pasid_owner_trim(&owner->pasids);
+}
+
+/*
+ * A container, with @groups, is no longer there for an owner, which keeps all
+ * its other PASIDs.
+ */
+static void vfio_pasid_owner_leave(struct vfio_pasid_owner *owner,
+				   unsigned int groups)
+{
+	mutex_lock(&vfio_pasid_owners_lock);
+	vfio_pasid_owner_set_groups(owner, owner->groups - groups);
+	if (!--owner->containers)
+		vfio_pasid_owner_free(owner);
+	mutex_unlock(&vfio_pasid_owners_lock);
+}
+
+static int vfio_pasids_per_group_set(const char *val,
+				     const struct kernel_param *kp)
+{
+	struct vfio_pasid_owner *owner;
+	unsigned int value;
+	int ret;
+
+	ret = kstrtouint(val, 0, &value);
+	if (ret)
+		return ret;
+
+	mutex_lock(&vfio_pasid_owners_lock);
+	vfio_pasids_per_group = value;
+	list_for_each_entry(owner, &vfio_pasid_owners, entry)
+		vfio_pasid_owner_set_groups(owner, owner->groups);
+	mutex_unlock(&vfio_pasid_owners_lock);
+	return 0;
+}
+
+static int vfio_pasids_per_group_get(char *buffer, const struct kernel_param *kp)
+{
+	return sysfs_emit(buffer, "%u\n", READ_ONCE(vfio_pasids_per_group));
+}
+
+/* The parameter is the backend's, as users know that module */
+const struct kernel_param_ops vfio_pasids_per_group_ops = {
+	.set = vfio_pasids_per_group_set,
+	.get = vfio_pasids_per_group_get,
+};
+EXPORT_SYMBOL_GPL(vfio_pasids_per_group_ops);
+
+/* May current take a container over from an mm that is not its own? */
+static bool vfio_pasid_abandoned(const struct vfio_pasid_owner *owner)
+{
+	return !atomic_read(&owner->mm->mm_users) ||
+	       owner->tgid == task_tgid(current);
+}
+
+static bool vfio_pasid_mine(const struct vfio_pasid_owner *owner)
+{
+	return owner && owner->mm == current->mm;
+}
+
+/*
+ * Make the container belong to current's mm. A takeover stays in force when
+ * the request that it is for fails: nobody else could undo it or would miss it.
+ */
+static int vfio_pasid_claim(struct vfio_pasid_container *pc)
+{
+	struct vfio_pasid_owner *owner, *old = pc->owner;
+
+	lockdep_assert_held(&pc->lock);
+	if (!pc->groups)
+		return -ENODEV;
+	if (vfio_pasid_mine(old))
+		return 0;
+	if (old && !vfio_pasid_abandoned(old))
+		return -EPERM;
+
+	owner = vfio_pasid_owner_join(pc->groups);
+	if (!owner)
+		return -ENOMEM;
+
+	if (!old) {
+		pasid_pool_init(&pc->pool, &owner->pasids);
+	} else if (pasid_pool_move(&pc->pool, &owner->pasids)) {
+		vfio_pasid_owner_leave(owner, pc->groups);
+		return -EDQUOT;
+	} else {
+		vfio_pasid_owner_lose(old, pc->groups);
+		vfio_pasid_owner_leave(old, 0);
+	}
+	pc->owner = owner;
+	return 0;
+}
+
+/* The container, with @groups, belongs to nobody, and its PASIDs are free */
+static void vfio_pasid_disclaim(struct vfio_pasid_container *pc,
+				unsigned int groups)
+{
+	lockdep_assert_held(&pc->lock);
+	pasid_pool_destroy(&pc->pool);
+	vfio_pasid_owner_leave(pc->owner, groups);
+	pc->owner = NULL;
+}
+
+/**
+ * vfio_pasid_container_init - Prepare a container without groups
+ * @pc: embedded in the backend's structure
+ */
+void vfio_pasid_container_init(struct vfio_pasid_container *pc)
+{
+	mutex_init(&pc->lock);
+	pc->owner = NULL;
+	pc->groups = 0;
+}
+EXPORT_SYMBOL_GPL(vfio_pasid_container_init);
+
+/**
+ * vfio_pasid_container_destroy - A container without groups goes away
+ * @pc: container
+ *
+ * Context: no request is being executed.
+ */
+void vfio_pasid_container_destroy(struct vfio_pasid_container *pc)
+{
+	WARN_ON(pc->owner);
+	mutex_destroy(&pc->lock);
+}
+EXPORT_SYMBOL_GPL(vfio_pasid_container_destroy);
+
+/**
+ * vfio_pasid_attach_group - A group was attached to a container
+ * @pc: container
+ *
+ * Context: may sleep; inside of the backend's lock.
+ */
+void vfio_pasid_attach_group(struct vfio_pasid_container *pc)
+{
+	mutex_lock(&pc->lock);
+	pc->groups++;
+	if (pc->owner) {
+		mutex_lock(&vfio_pasid_owners_lock);
+		vfio_pasid_owner_set_groups(pc->owner, pc->owner->groups + 1);
+		mutex_unlock(&vfio_pasid_owners_lock);
+	}
+	mutex_unlock(&pc->lock);
+}
+EXPORT_SYMBOL_GPL(vfio_pasid_attach_group);
+
+/**
+ * vfio_pasid_detach_group - A group was detached from a container
+ * @pc: container
+ *
+ * With the last group, all PASIDs of the container are freed, and it belongs
+ * to nobody. Otherwise the owner's newest ones are, as far as they exceed the
+ * quota that it has left.
+ *
+ * Context: may sleep, for as long as it takes to free up to 2^20 PASIDs.
+ */
+void vfio_pasid_detach_group(struct vfio_pasid_container *pc)
+{
+	mutex_lock(&pc->lock);
+	pc->groups--;
+	if (pc->owner) {
+		if (!pc->groups)
+			pasid_pool_reclaim(&pc->pool);
+		vfio_pasid_owner_lose(pc->owner, 1);
+		if (!pc->groups)
+			vfio_pasid_disclaim(pc, 0);
+	}
+	mutex_unlock(&pc->lock);
+}
+EXPORT_SYMBOL_GPL(vfio_pasid_detach_group);
+
+static int vfio_pasid_device_limit(struct device *dev, void *data)
+{
+	u32 *max_pasid = data;
+	int pasids = 0;
+
+	if (dev_is_pci(dev) && dev->iommu)
+		pasids = min_t(u32, dev->iommu->iommu_dev->max_pasids,
+			       max(pci_max_pasids(to_pci_dev(dev)), 0));
+	*max_pasid = min_t(u32, *max_pasid, pasids ? pasids - 1 : 0);
+	return 0;
+}
+
+/**
+ * vfio_pasid_hw_limit - Lower a limit to what the devices of a group translate
+ * @group: group of devices behind an IOMMU
+ * @max_pasid: highest PASID that the IOMMU translates for all devices so far
+ */
+void vfio_pasid_hw_limit(struct iommu_group *group, u32 *max_pasid)
+{
+	iommu_group_for_each_dev(group, max_pasid, vfio_pasid_device_limit);
+}
+EXPORT_SYMBOL_GPL(vfio_pasid_hw_limit);
+
+/* What the next request of current through this container would find */
+static void vfio_pasid_usage(struct vfio_pasid_container *pc,
+			     unsigned int *quota, unsigned int *used)
+{
+	struct vfio_pasid_owner *mine;
+	unsigned int groups = pc->groups;
+
+	*used = 0;
+	if (pc->owner && (vfio_pasid_mine(pc->owner) ||
+			  !vfio_pasid_abandoned(pc->owner))) {
+		pasid_owner_usage(&pc->owner->pasids, quota, used);
+		return;
+	}
+
+	mutex_lock(&vfio_pasid_owners_lock);
+	mine = vfio_pasid_owner_find(current->mm);
+	if (mine) {
+		groups += mine->groups;
+		pasid_owner_usage(&mine->pasids, quota, used);
+	}
+	*quota = vfio_pasid_quota(groups);
+	mutex_unlock(&vfio_pasid_owners_lock);
+
+	if (pc->owner)
+		*used += pasid_pool_count(&pc->pool);
+}
+
+/**
+ * vfio_pasid_info - Add the PASID capability to a container's information
+ * @pc: container
+ * @hw_max_pasid: highest PASID that the hardware of the container translates
+ * @caps: chain to add to
+ *
+ * Context: may sleep; inside of the backend's lock.
+ * Return: 0 or -ENOMEM.
+ */
+int vfio_pasid_info(struct vfio_pasid_container *pc, u32 hw_max_pasid,
+		    struct vfio_info_cap *caps)
+{
+	struct vfio_iommu_type1_info_cap_pasid cap = {
+		.header.id = VFIO_IOMMU_TYPE1_INFO_CAP_PASID,
+		.header.version = 1,
+		.max_pasid = PASID_MAX,
+		.hw_max_pasid = hw_max_pasid,
+	};
+
+	mutex_lock(&pc->lock);
+	vfio_pasid_usage(pc, &cap.quota, &cap.used);
+	mutex_unlock(&pc->lock);
+
+	return vfio_info_add_capability(caps, &cap.header, sizeof(cap));
+}
+EXPORT_SYMBOL_GPL(vfio_pasid_info);
+
+static int vfio_pasid_do_alloc(struct vfio_pasid_container *pc,
+			       struct vfio_iommu_type1_pasid_request *req)
+{
+	int ret = pasid_alloc(&pc->pool, req->min, req->max);
+
+	if (ret < 0)
+		return ret;
+	req->pasid = ret;
+	req->count = 1;
+	return 0;
+}
+
+static int vfio_pasid_do_free(struct vfio_pasid_container *pc,
+			      struct vfio_iommu_type1_pasid_request *req)
+{
+	long ret = pasid_free(&pc->owner->pasids, req->min, req->max);
+
+	if (ret < 0)
+		return ret;
+	req->count = ret;
+	return 0;
+}
+
+/* @claimed: the container has belonged to nobody before */
+static int vfio_pasid_execute(struct vfio_pasid_container *pc,
+			      struct vfio_iommu_type1_pasid_request *req,
+			      bool *claimed)
+{
+	int ret;
+
+	mutex_lock(&pc->lock);
+	*claimed = !pc->owner;
+	ret = vfio_pasid_claim(pc);
+	if (ret)
+		goto out_unlock;
+
+	if (req->flags & VFIO_IOMMU_PASID_REQUEST_ALLOC)
+		ret = vfio_pasid_do_alloc(pc, req);
+	else
+		ret = vfio_pasid_do_free(pc, req);
+	if (ret && *claimed)
+		vfio_pasid_disclaim(pc, pc->groups);
+out_unlock:
+	mutex_unlock(&pc->lock);
+	return ret;
+}
+
+/* What cannot be told to user space was not allocated */
+static void vfio_pasid_undo(struct vfio_pasid_container *pc,
+			    const struct vfio_iommu_type1_pasid_request *req,
+			    bool claimed)
+{
+	mutex_lock(&pc->lock);
+	if (vfio_pasid_mine(pc->owner)) {
+		pasid_free(&pc->owner->pasids, req->pasid, req->pasid);
+		if (claimed && !pasid_pool_count(&pc->pool))
+			vfio_pasid_disclaim(pc, pc->groups);
+	}
+	mutex_unlock(&pc->lock);
+}
+
+static bool vfio_pasid_request_valid(const struct vfio_iommu_type1_pasid_request *req)
+{
+	if (req->flags != VFIO_IOMMU_PASID_REQUEST_ALLOC &&
+	    req->flags != VFIO_IOMMU_PASID_REQUEST_FREE)
+		return false;
+	return req->min && req->min <= req->max && req->max <= PASID_MAX;
+}
+
+/**
+ * vfio_pasid_request - VFIO_IOMMU_PASID_REQUEST
+ * @pc: container
+ * @arg: user address of a struct vfio_iommu_type1_pasid_request
+ *
+ * Context: process context with an mm, no lock held.
+ * Return: 0, or one of the errors that the uAPI header lists.
+ */
+int vfio_pasid_request(struct vfio_pasid_container *pc, unsigned long arg)
+{
+	struct vfio_iommu_type1_pasid_request __user *ureq = (void __user *)arg;
+	struct vfio_iommu_type1_pasid_request req;
+	size_t minsz = offsetofend(struct vfio_iommu_type1_pasid_request, count);
+	bool claimed;
+	u32 argsz;
+	int ret;
+
+	if (get_user(argsz, &ureq->argsz))
+		return -EFAULT;
+	if (argsz < minsz)
+		return -EINVAL;
+	if (copy_from_user(&req, ureq, minsz))
+		return -EFAULT;
+	if (!vfio_pasid_request_valid(&req))
+		return -EINVAL;
+
+	ret = vfio_pasid_execute(pc, &req, &claimed);
+	if (ret)
+		return ret;
+
+	if (copy_to_user(ureq, &req, minsz)) {
+		if (req.flags & VFIO_IOMMU_PASID_REQUEST_ALLOC)
+			vfio_pasid_undo(pc, &req, claimed);
+		return -EFAULT;
+	}
+	return 0;
+}
+EXPORT_SYMBOL_GPL(vfio_pasid_request);

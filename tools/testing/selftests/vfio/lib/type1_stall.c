@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A page that is not there yet: whoever touches it first, the kernel on behalf
+ * of a system call included, waits until the test says what it contains.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "type1.h"
+
+int __t1_stall_init(struct t1_stall *stall)
+{
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	struct uffdio_api api = { .api = UFFD_API };
+
+	stall->size = sysconf(_SC_PAGESIZE);
+	stall->uffd = syscall(__NR_userfaultfd, O_CLOEXEC);
+	if (stall->uffd < 0)
+		return -errno;
+
+	stall->page = mmap(NULL, stall->size, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	T1_ASSERT(stall->page != MAP_FAILED);
+	reg.range.start = (unsigned long)stall->page;
+	reg.range.len = stall->size;
+	T1_ASSERT(!ioctl(stall->uffd, UFFDIO_API, &api));
+	T1_ASSERT(!ioctl(stall->uffd, UFFDIO_REGISTER, &reg));
+	return 0;
+}
+
+void t1_stall_wait(struct t1_stall *stall)
+{
+	struct uffd_msg msg;
+
+	T1_ASSERT(read(stall->uffd, &msg, sizeof(msg)) == sizeof(msg));
+	T1_ASSERT(msg.event == UFFD_EVENT_PAGEFAULT);
+}
+
+void t1_stall_end(struct t1_stall *stall, const void *data, size_t size)
+{
+	void *page = aligned_alloc(stall->size, stall->size);
+	struct uffdio_copy copy = {
+		.dst = (unsigned long)stall->page,
+		.src = (unsigned long)page,
+		.len = stall->size,
+	};
+
+	T1_ASSERT(page && size <= stall->size);
+	memset(page, 0, stall->size);
+	memcpy(page, data, size);
+	T1_ASSERT(!ioctl(stall->uffd, UFFDIO_COPY, &copy));
+	free(page);
+}
+
+void t1_stall_destroy(struct t1_stall *stall)
+{
+	munmap(stall->page, stall->size);
+	close(stall->uffd);
+}

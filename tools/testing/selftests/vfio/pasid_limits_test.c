@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * How many PASIDs there are for whom: quota by groups, the module's parameter,
+ * the cgroup's limit. Most of it takes root, to change these.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../kselftest_harness.h"
+
+#include "lib/type1.h"
+
+#define LAST		((1U << 20) - 1)
+#define PER_GROUP	10
+#define NOT_ROOT	"the parameter cannot be set: run as root"
+
+/* Two groups, of which the first is in the container */
+FIXTURE(limits) {
+	struct t1_container container;
+	struct t1_group *group;
+	int second_id;
+	unsigned int per_group;
+};
+
+FIXTURE_SETUP(limits)
+{
+	int id = t1_group_of(t1_require(T1_IVSHMEM, 0));
+
+	self->second_id = t1_group_of(t1_require(T1_IVSHMEM, 1));
+	self->per_group = t1_pasids_per_group();
+	if (__t1_pasids_per_group_set(PER_GROUP))
+		T1_SKIP("%s", NOT_ROOT);
+	t1_container_open(&self->container);
+	ASSERT_EQ(0, __t1_group_get(&self->container, id, &self->group));
+}
+
+FIXTURE_TEARDOWN(limits)
+{
+	t1_group_put(self->group);
+	t1_container_close(&self->container);
+	EXPECT_EQ(0, __t1_pasids_per_group_set(self->per_group));
+}
+
+static struct t1_group *get_group(struct t1_container *c, int id)
+{
+	struct t1_group *group;
+
+	T1_ASSERT_OK(__t1_group_get(c, id, &group));
+	return group;
+}
+
+TEST_F(limits, parameter)
+{
+	struct t1_container *c = &self->container;
+
+	ASSERT_EQ(PER_GROUP, t1_pasid_alloc_all(c, 1, LAST));
+
+	/* Lowered, it takes nothing away and gives nothing any more. */
+	ASSERT_EQ(0, __t1_pasids_per_group_set(5));
+	EXPECT_EQ(PER_GROUP, t1_pasid_info(c).used);
+	EXPECT_EQ(5, t1_pasid_info(c).quota);
+	EXPECT_EQ(-EDQUOT, __t1_pasid_alloc(c, 1, LAST));
+	EXPECT_EQ(6, __t1_pasid_free(c, 1, 6));
+	EXPECT_LT(0, __t1_pasid_alloc(c, 1, LAST));
+	EXPECT_EQ(-EDQUOT, __t1_pasid_alloc(c, 1, LAST));
+
+	ASSERT_EQ(0, __t1_pasids_per_group_set(0));
+	EXPECT_EQ(-EDQUOT, __t1_pasid_alloc(c, 1, LAST));
+	ASSERT_EQ(0, __t1_pasids_per_group_set(7));
+	EXPECT_EQ(2, t1_pasid_alloc_all(c, 1, LAST));
+
+	/* More than there are is as good as all of them. */
+	ASSERT_EQ(0, __t1_pasids_per_group_set(UINT_MAX));
+	EXPECT_EQ(LAST, t1_pasid_info(c).quota);
+}
+
+/* A call that fails, be it the first one of its container, takes nothing away. */
+TEST_F(limits, failure_frees_nothing)
+{
+	struct t1_container other;
+	struct t1_group *second;
+
+	ASSERT_EQ(PER_GROUP, t1_pasid_alloc_all(&self->container, 1, LAST));
+	ASSERT_EQ(0, __t1_pasids_per_group_set(1));
+	t1_container_open(&other);
+	second = get_group(&other, self->second_id);
+	EXPECT_EQ(-EDQUOT, __t1_pasid_alloc(&other, 1, LAST));
+	EXPECT_EQ(PER_GROUP, t1_pasid_info(&self->container).used);
+	t1_group_put(second);
+	t1_container_close(&other);
+	EXPECT_EQ(PER_GROUP, t1_pasid_info(&self->container).used);
+}
+
+TEST_F(limits, detach_frees_the_newest)
+{
+	struct t1_container *c = &self->container;
+	struct t1_group *second = get_group(c, self->second_id);
+	int i;
+
+	EXPECT_EQ(2 * PER_GROUP, t1_pasid_info(c).quota);
+	for (i = 0; i < 15; i++)
+		t1_pasid_alloc(c, 50 - i, 50 - i);
+	t1_group_put(second);
+	EXPECT_EQ(PER_GROUP, t1_pasid_info(c).quota);
+	EXPECT_EQ(PER_GROUP, t1_pasid_info(c).used);
+	EXPECT_EQ(-ENOENT, __t1_pasid_free(c, 1, 40));
+	EXPECT_EQ(10, __t1_pasid_free(c, 41, 50));
+}
+
+/* The same when the newest are in a container that did not lose anything */
+TEST_F(limits, detach_elsewhere)
+{
+	struct t1_container *c = &self->container, other;
+	struct t1_group *second;
+	int i;
+
+	t1_container_open(&other);
+	second = get_group(&other, self->second_id);
+	t1_pasid_alloc(c, 1, 1);
+	t1_pasid_alloc(&other, 100, 100);
+	for (i = 2; i <= 15; i++)
+		t1_pasid_alloc(c, i, i);
+	t1_group_put(second);
+	EXPECT_EQ(PER_GROUP, t1_pasid_info(c).used);
+	EXPECT_EQ(PER_GROUP, __t1_pasid_free(c, 1, PER_GROUP));
+	t1_container_close(&other);
+}
+
+/* A group that goes from process to process brings no more than its share. */
+TEST_F(limits, moving_groups)
+{
+	struct t1_container *c = &self->container, other;
+	struct t1_group *second = get_group(c, self->second_id);
+	int i, status;
+
+	for (i = 0; i < 3; i++) {
+		ASSERT_LE(PER_GROUP, t1_pasid_alloc_all(c, 1, LAST));
+		t1_group_put(second);
+		if (!fork()) {
+			t1_container_open(&other);
+			get_group(&other, self->second_id);
+			T1_ASSERT(t1_pasid_alloc_all(&other, 1, LAST) == PER_GROUP);
+			T1_ASSERT(t1_pasid_info(&other).used == PER_GROUP);
+			_exit(0);
+		}
+		wait(&status);
+		EXPECT_EQ(0, status);
+		EXPECT_EQ(PER_GROUP, t1_pasid_info(c).used);
+		second = get_group(c, self->second_id);
+	}
+	t1_group_put(second);
+}
+
+/*
+ * A takeover moves the groups' share as well. First the container without
+ * PASIDs: what the old owner had in the other one beyond its share is lost.
+ */
+TEST_F(limits, takeover)
+{
+	struct t1_container *c = &self->container, other;
+	struct t1_group *second;
+	int status;
+
+	t1_container_open(&other);
+	second = get_group(&other, self->second_id);
+	if (!fork()) {
+		t1_pasid_alloc(&other, 100, 100);
+		T1_ASSERT(__t1_pasid_free(&other, 100, 100) == 1);
+		T1_ASSERT(t1_pasid_alloc_all(c, 1, LAST) == 2 * PER_GROUP);
+		_exit(0);
+	}
+	wait(&status);
+	ASSERT_EQ(0, status);
+
+	EXPECT_EQ(PER_GROUP, t1_pasid_alloc_all(&other, 1, LAST));
+	EXPECT_EQ(2 * PER_GROUP, t1_pasid_info(c).quota);
+	EXPECT_EQ(2 * PER_GROUP, t1_pasid_info(c).used);
+	EXPECT_EQ(-EDQUOT, __t1_pasid_alloc(c, 1, LAST));
+	EXPECT_EQ(2 * PER_GROUP, __t1_pasid_free(c, 1, LAST));
+	t1_group_put(second);
+	t1_container_close(&other);
+}
+
+/* PASIDs that do not fit, as the parameter was lowered, stay where they are. */
+TEST_F(limits, takeover_that_does_not_fit)
+{
+	struct t1_container *c = &self->container;
+	int status;
+
+	if (!fork())
+		_exit(t1_pasid_alloc_all(c, 1, LAST) != PER_GROUP);
+	wait(&status);
+	ASSERT_EQ(0, status);
+
+	ASSERT_EQ(0, __t1_pasids_per_group_set(PER_GROUP - 1));
+	EXPECT_EQ(-EDQUOT, __t1_pasid_alloc(c, 1, LAST));
+	EXPECT_EQ(-EDQUOT, __t1_pasid_free(c, 1, LAST));
+	ASSERT_EQ(0, __t1_pasids_per_group_set(PER_GROUP));
+	EXPECT_EQ(PER_GROUP, __t1_pasid_free(c, 1, LAST));
+}
+
+/* All the PASIDs that there are, and the end of it without a stall */
+TEST_F_TIMEOUT(limits, full_space, 300)
+{
+	struct t1_container *c = &self->container;
+
+	ASSERT_EQ(0, __t1_pasids_per_group_set(UINT_MAX));
+	ASSERT_EQ(LAST, t1_pasid_alloc_all(c, 1, LAST));
+	EXPECT_EQ(LAST, t1_pasid_info(c).used);
+	EXPECT_EQ(1, __t1_pasid_free(c, LAST / 2, LAST / 2));
+	EXPECT_EQ(LAST / 2, __t1_pasid_alloc(c, 1, LAST));
+	EXPECT_EQ(LAST / 4, __t1_pasid_free(c, 1, LAST / 4));
+}
+
+/* cgroups */
+
+#define CGROUP		"/sys/fs/cgroup/vfio_test"
+
+static int write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY);
+	int ret;
+
+	if (fd < 0)
+		return -errno;
+	ret = write(fd, text, strlen(text)) < 0 ? -errno : 0;
+	close(fd);
+	return ret;
+}
+
+/* The number behind @key in a file of lines "key number" */
+static long read_key(const char *path, const char *key)
+{
+	long value = -1, number;
+	char word[64];
+	FILE *file = fopen(path, "r");
+
+	T1_ASSERT(file);
+	while (fscanf(file, "%63s %ld", word, &number) == 2) {
+		if (!strcmp(word, key))
+			value = number;
+	}
+	fclose(file);
+	return value;
+}
+
+static void join(const char *cgroup)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup);
+	T1_ASSERT_OK(write_file(path, "0"));
+}
+
+TEST_F(limits, cgroup)
+{
+	struct t1_container *c = &self->container;
+	int status;
+
+	if (write_file("/sys/fs/cgroup/cgroup.subtree_control", "+misc"))
+		SKIP(return, "no misc controller: CONFIG_CGROUP_MISC=y and cgroup2 on /sys/fs/cgroup");
+	EXPECT_EQ(1 << 20, read_key("/sys/fs/cgroup/misc.capacity", "pasid"));
+	ASSERT_EQ(0, mkdir(CGROUP "1", 0755));
+	ASSERT_EQ(0, mkdir(CGROUP "2", 0755));
+	ASSERT_EQ(0, write_file(CGROUP "1/misc.max", "pasid 3"));
+
+	if (!fork()) {
+		join(CGROUP "1");
+		T1_ASSERT(t1_pasid_alloc_all(c, 1, LAST) == 3);
+		T1_ASSERT(read_key(CGROUP "1/misc.current", "pasid") == 3);
+		T1_ASSERT(read_key(CGROUP "1/misc.events", "pasid.max") == 1);
+
+		/* What is allocated stays charged to where it was. */
+		join(CGROUP "2");
+		t1_pasid_alloc(c, 1, LAST);
+		T1_ASSERT(read_key(CGROUP "1/misc.current", "pasid") == 3);
+		T1_ASSERT(read_key(CGROUP "2/misc.current", "pasid") == 1);
+		T1_ASSERT(__t1_pasid_free(c, 1, LAST) == 4);
+		T1_ASSERT(read_key(CGROUP "1/misc.current", "pasid") == 0);
+		T1_ASSERT(read_key(CGROUP "2/misc.current", "pasid") == 0);
+		t1_pasid_alloc(c, 1, LAST);
+		_exit(0);
+	}
+	wait(&status);
+	EXPECT_EQ(0, status);
+
+	/* Also when its processes and the directory are gone. */
+	EXPECT_EQ(0, rmdir(CGROUP "1"));
+	EXPECT_EQ(0, rmdir(CGROUP "2"));
+	EXPECT_EQ(1, __t1_pasid_free(c, 1, LAST));
+}
+
+TEST_HARNESS_MAIN
