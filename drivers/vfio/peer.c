@@ -400,11 +400,8 @@ EXPORT_SYMBOL_GPL(vfio_peer_domain_add);
 
 /**
  * vfio_peer_domain_del - Forget a domain, which is about to be freed
- * @space: space
+ * @space: space without ranges
  * @pd: what vfio_peer_domain_add() was called with
- *
- * To be called before the last group is detached from the domain. The ranges
- * stay mapped there, until it is freed, and in the others of the space.
  */
 void vfio_peer_domain_del(struct vfio_peer_space *space,
 			  struct vfio_peer_domain *pd)
@@ -442,15 +439,21 @@ EXPORT_SYMBOL_GPL(vfio_peer_attach_group);
 /**
  * vfio_peer_detach_group - Detach a group from a domain of a space
  * @space: space
- * @domain: one that vfio_peer_domain_add() was called for
- * @group: group, not the last one of @domain
+ * @pd: what vfio_peer_domain_add() was called with
+ * @group: group
+ * @last: no other group is attached, and the domain is about to be freed
+ *
+ * With the last group the space forgets the domain, in one step: no walk finds
+ * it any more, and no device reaches the ranges, which stay mapped in it.
  */
 void vfio_peer_detach_group(struct vfio_peer_space *space,
-			    struct iommu_domain *domain,
-			    struct iommu_group *group)
+			    struct vfio_peer_domain *pd,
+			    struct iommu_group *group, bool last)
 {
 	mutex_lock(&space->lock);
-	iommu_detach_group(domain, group);
+	iommu_detach_group(pd->domain, group);
+	if (last)
+		list_del(&pd->entry);
 	mutex_unlock(&space->lock);
 }
 EXPORT_SYMBOL_GPL(vfio_peer_detach_group);

@@ -104,8 +104,8 @@ int vfio_peer_attach_group(struct vfio_peer_space *space,
 			   struct iommu_domain *domain,
 			   struct iommu_group *group);
 void vfio_peer_detach_group(struct vfio_peer_space *space,
-			    struct iommu_domain *domain,
-			    struct iommu_group *group);
+			    struct vfio_peer_domain *pd,
+			    struct iommu_group *group, bool last);
 bool vfio_peer_vma(struct vm_area_struct *vma);
 ssize_t vfio_peer_map(struct vfio_peer_space *space, struct list_head *ranges,
 		      unsigned long vaddr, dma_addr_t iova, size_t size,

@@ -141,12 +141,33 @@ void vfio_pci_bars_restored(struct vfio_pci_core_device *vdev)
 		vfio_peers_unblock(&vdev->vdev, VFIO_PEER_ERROR);
 }
 
+/*
+ * Resets and error recovery may have lost BARs: a reset restores what it found.
+ * Not by vfio_need_bar_restore(), which waits until the reset that calls us ends.
+ */
+static bool vfio_pci_bars_lost(struct vfio_pci_core_device *vdev)
+{
+	u32 bar;
+	int i;
+
+	for (i = 0; i < PCI_STD_NUM_BARS; i++) {
+		if (!vdev->rbar[i])
+			continue;
+		pci_read_config_dword(vdev->pdev, PCI_BASE_ADDRESS_0 + 4 * i,
+				      &bar);
+		if (bar != vdev->rbar[i])
+			return true;
+	}
+	return false;
+}
+
 /* A PF's VFs have lost their memory with it, or have it again */
 static void vfio_pci_block_vfs(struct vfio_pci_core_device *pf, bool block)
 {
 	struct vfio_pci_core_device *vf;
 
 	mutex_lock(&pf->vfs_lock);
+	pf->vfs_blocked = block;
 	list_for_each_entry(vf, &pf->vfs, vfs_item) {
 		if (block)
 			vfio_peers_block(&vf->vdev, VFIO_PEER_PF);
@@ -165,6 +186,8 @@ void vfio_pci_link_vf(struct vfio_pci_core_device *vf)
 	struct vfio_pci_core_device *pf = vf->sriov_pf_core_dev;
 
 	mutex_lock(&pf->vfs_lock);
+	if (pf->vfs_blocked)
+		vfio_peers_block(&vf->vdev, VFIO_PEER_PF);
 	list_add_tail(&vf->vfs_item, &pf->vfs);
 	mutex_unlock(&pf->vfs_lock);
 }
@@ -204,7 +227,7 @@ void vfio_pci_core_reset_prepare(struct pci_dev *pdev)
 EXPORT_SYMBOL_GPL(vfio_pci_core_reset_prepare);
 
 /**
- * vfio_pci_core_reset_done - The function was reset and its BARs restored
+ * vfio_pci_core_reset_done - The function was reset and its state restored
  * @pdev: function that is bound to a driver of ours
  *
  * For the reset_done callback of pci_error_handlers.
@@ -216,8 +239,9 @@ void vfio_pci_core_reset_done(struct pci_dev *pdev)
 	struct vfio_pci_core_device *vdev = dev_get_drvdata(&pdev->dev);
 
 	vfio_pci_block_vfs(vdev, false);
+	if (!vfio_pci_bars_lost(vdev))
+		vfio_pci_bars_restored(vdev);
 	vfio_peers_unblock(&vdev->vdev, VFIO_PEER_RESET);
-	vfio_pci_bars_restored(vdev);
 }
 EXPORT_SYMBOL_GPL(vfio_pci_core_reset_done);
 
@@ -226,7 +250,7 @@ EXPORT_SYMBOL_GPL(vfio_pci_core_reset_done);
  * @pdev: function that is bound to a driver of ours
  *
  * For the resume callback of pci_error_handlers. BARs that the recovery has
- * lost come back with the next reset, or when the user turns memory on.
+ * lost come back when the user turns memory on.
  *
  * Context: under pci_bus_sem and the device lock.
  */
@@ -234,7 +258,7 @@ void vfio_pci_core_aer_resume(struct pci_dev *pdev)
 {
 	struct vfio_pci_core_device *vdev = dev_get_drvdata(&pdev->dev);
 
-	if (!vfio_need_bar_restore(vdev))
+	if (!vfio_pci_bars_lost(vdev))
 		vfio_pci_bars_restored(vdev);
 }
 EXPORT_SYMBOL_GPL(vfio_pci_core_aer_resume);

@@ -137,6 +137,34 @@ static void drive_ivshmem(struct t1_container *container)
 	t1_device_close(&dev);
 }
 
+static const char *lands(bool yes)
+{
+	return yes ? "arrives" : "lost";
+}
+
+/* edu writes to ivshmem's BAR, by a mapping in the guest's VFIO. */
+static void drive_peers(void)
+{
+	struct t1_target target;
+	struct t1_rig rig;
+	__u64 size = 1;
+	bool ok;
+
+	t1_rig_open(&rig, t1_find(T1_EDU, 0));
+	t1_target_open(&target, t1_find(T1_IVSHMEM, 0), 2, 0);
+	t1_map(&rig.c, target.mem, IOVA, T1_RIG_SIZE, T1_RW);
+	ok = t1_dma_arrives(&rig, IOVA, target.mem);
+	fact(ok, "guest: DMA of edu to ivshmem's BAR", "%s", lands(ok));
+	t1_set_command(&target.dev, PCI_COMMAND_MEMORY, false);
+	t1_set_command(&target.dev, PCI_COMMAND_MEMORY, true);
+	ok = t1_dma_arrives(&rig, IOVA, target.mem);
+	fact(ok, "guest: the same with memory on again", "%s", lands(ok));
+	t1_target_close(&target);
+	T1_ASSERT_OK(__t1_unmap(&rig.c, IOVA, T1_RIG_SIZE, &size));
+	fact(!size, "guest: ivshmem closed, of its mapping", "%llu bytes left", size);
+	t1_rig_close(&rig);
+}
+
 int main(void)
 {
 	struct t1_container container;
@@ -147,5 +175,6 @@ int main(void)
 	drive_edu(&container);
 	drive_ivshmem(&container);
 	t1_container_close(&container);
+	drive_peers();
 	return failed;
 }

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # VFIO with the client that matters most: a QEMU that owns an edu and an ivshmem
-# device, whose guest has a virtual IOMMU and drives the devices by VFIO itself.
-# This is the host's part. It starts QEMU, runs guest_devices in the guest, looks
+# device, whose guest has a virtual IOMMU and drives the devices by VFIO itself;
+# then without a virtual IOMMU, where the guest reboots and its target is unplugged.
+# This is the host's part. It starts QEMU, runs a program in the guest, looks
 # at the host whenever the guest asks for it, and prints a line for each fact:
 #
 #	  what -> what was seen
@@ -19,10 +20,11 @@ facts=0 failed=0
 
 usage() {
 	cat <<-EOF_USAGE
-	usage: ${0##*/} bzImage guest_devices
+	usage: ${0##*/} bzImage DIRECTORY
 
-	Starts a nested guest with this kernel, the modules of the running one and the
-	statically linked program, which drives the edu and the ivshmem device.
+	Starts nested guests with this kernel, the modules of the running one and the
+	statically linked programs guest_devices and guest_bare in DIRECTORY, which
+	drive the edu and the ivshmem device.
 	Exit status: 0 when all is as it should be, 4 when something needed is missing.
 	EOF_USAGE
 }
@@ -59,7 +61,7 @@ make_initramfs() {
 	local root=$run/initramfs file
 	mkdir -p "$root"/{bin,modules,dev,proc,sys}
 	cp "$(command -v busybox)" "$root/bin/busybox"
-	cp "$program" "$root/bin/guest_devices"
+	cp "$programs"/guest_* "$root/bin/"
 	cp "$here/nested_guest_init.sh" "$root/init"
 	# "insmod FILE", in loading order; nothing for what is built in
 	modprobe -a --show-depends vfio_iommu_type1 vfio-pci |
@@ -71,21 +73,18 @@ make_initramfs() {
 	(cd "$root" && find . | cpio -o -H newc --quiet) >"$run/initramfs.cpio"
 }
 
-start_guest() {
-	mkfifo "$run/guest.in" "$run/guest.out"
-	# Both ways, or each end would wait for the other one to open.
-	exec 3<>"$run/guest.in" 4<>"$run/guest.out"
+start_guest() { # guest's mode, QEMU arguments...
+	local mode=$1
+	shift
 	# XSAVE is off because KVM on an emulated CPU gets its size wrong.
-	qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot \
+	qemu-system-x86_64 -nodefaults -no-user-config -display none \
 		-accel kvm -machine q35,kernel-irqchip=split -cpu host,-xsave -smp 1 -m 256M \
-		-device intel-iommu,intremap=on,caching-mode=on \
 		-kernel "$kernel" -initrd "$run/initramfs.cpio" \
-		-append "console=ttyS0 loglevel=5 panic=-1 oops=panic intel_iommu=on" \
+		-append "console=ttyS0 loglevel=5 panic=-1 oops=panic intel_iommu=on guest=$mode" \
 		-serial "file:$run/console" \
 		-chardev "pipe,id=guest,path=$run/guest" -serial chardev:guest \
-		-device "vfio-pci,host=$edu,addr=10.0" \
-		-device "vfio-pci,host=$ivshmem,addr=11.0" \
-		3>&- 4>&- >"$run/qemu.log" 2>&1 &
+		-chardev "pipe,id=monitor,path=$run/monitor" -mon chardev=monitor \
+		"$@" 3>&- 4>&- 5>&- 6>&- >"$run/qemu.log" 2>&1 &
 	qemu=$!
 }
 
@@ -134,9 +133,36 @@ account() {
 		"$(sed -n 's/^VmLck:[[:space:]]*//p' "/proc/$qemu/status")"
 }
 
-# What the guest asks to look at. Each state of guest_devices has its case.
+files_of_qemu() {
+	find "/proc/$qemu/fd" -printf '%l\n' | grep -cF '[vfio-device]' || true
+}
+
+# The guest's system lets go of the device first, which takes it a while.
+unplug_target() {
+	local left=300
+	echo "device_del target" >&5
+	while [[ $(files_of_qemu) != 1 ]] && ((left--)); do
+		sleep 0.1
+	done
+	expect "host: QEMU's devices after device_del" 1 "$(files_of_qemu)"
+}
+
+# The first time, boot once more, and unplug the second time.
+after_bare_dma() {
+	if [[ ! $rebooted ]]; then
+		expect "host: QEMU's devices" 2 "$(files_of_qemu)"
+		rebooted=1 answer=reboot
+	else
+		unplug_target
+		answer=unplugged
+	fi
+}
+
+# What the guest asks to look at. Each state of its programs has its case.
 look() { # state
+	answer=go
 	case $1 in
+	bare_dma) after_bare_dma ;;
 	dma_mapped) account ;;
 	memory_on) expect "host: ivshmem's memory enable bit" 1 "$(memory_bit)" ;;
 	memory_off) expect "host: ivshmem's memory enable bit" 0 "$(memory_bit)" ;;
@@ -153,7 +179,7 @@ listen() {
 		@*)
 			look "${line#@}"
 			[[ $line != @exit* ]] || return 0
-			echo go >&3 ;;
+			echo "$answer" >&3 ;;
 		*' -> '*) fact "$line" ;;
 		*) fact "! guest: $line" ;;
 		esac
@@ -180,8 +206,8 @@ groups_free() {
 }
 
 [[ $# == 2 ]] || { usage >&2; exit 1; }
-kernel=$1 program=$2
-for file in "$kernel" "$program"; do
+kernel=$1 programs=$2
+for file in "$kernel" "$programs/guest_devices" "$programs/guest_bare"; do
 	[[ -r $file ]] || missing "no file $file: run make first"
 done
 for tool in qemu-system-x86_64 busybox cpio; do
@@ -194,13 +220,23 @@ modprobe kvm_amd 2>/dev/null || modprobe kvm_intel 2>/dev/null || true
 [[ -w /dev/kvm ]] || missing "no KVM: this needs a CPU with SVM or VMX (QEMU: -cpu max)"
 
 run=$(mktemp -d)
-qemu=
+qemu='' rebooted='' answer=''
 trap '[[ ! $qemu ]] || kill -KILL "$qemu"; rm -rf "$run"' EXIT
 
 "$here/bind.sh" -f "$edu" "$ivshmem" >/dev/null
 expect "host: groups free, before QEMU starts" 2 "$(groups_free)"
 make_initramfs
-start_guest
+mkfifo "$run"/{guest,monitor}.{in,out}
+# Both ways, or each end would wait for the other one to open.
+exec 3<>"$run/guest.in" 4<>"$run/guest.out" 5<>"$run/monitor.in" 6<>"$run/monitor.out"
+start_guest viommu -device intel-iommu,intremap=on,caching-mode=on \
+	-device "vfio-pci,host=$edu,addr=10.0" -device "vfio-pci,host=$ivshmem,addr=11.0"
+listen
+stop_guest
+# Without a virtual IOMMU, and with the target in a slot that it can be pulled from
+start_guest bare -device pcie-root-port,id=slot,addr=11.0 \
+	-device "vfio-pci,host=$edu,addr=10.0" \
+	-device "vfio-pci,host=$ivshmem,bus=slot,id=target"
 listen
 stop_guest
 expect "QEMU ended: mappings of devices left" 0 \

@@ -13,6 +13,18 @@ $bb mount -t devtmpfs dev /dev 2>/dev/null
 $bb stty -F /dev/ttyS1 raw -echo
 exec </dev/ttyS1 >/dev/ttyS1 2>&1
 
+# From the kernel's command line
+# shellcheck disable=SC2154
+if [ "$guest" = bare ]; then
+	/bin/guest_bare
+	status=$?
+	[ $status != 3 ] || $bb reboot -f
+	echo "@exit $status"
+	while :; do
+		$bb sleep 60
+	done
+fi
+
 while read -r module; do
 	$bb insmod "/modules/$module" || echo "! insmod $module failed"
 done </modules/load

@@ -56,10 +56,12 @@ fi
 # Static, for the nested guest has no libraries.
 bin=$(mktemp -d)
 trap 'rm -rf "$bin"' EXIT
-gcc -O2 -Wall -static -pthread -o "$bin/guest_devices" "$here"/guest_devices.c "$here"/lib/*.c
+for name in guest_devices guest_bare; do
+	gcc -O2 -Wall -static -pthread -o "$bin/$name" "$here/$name.c" "$here"/lib/*.c
+done
 
 "$here/vmtest.sh" -k "$kernel" "${vmtest[@]}" -t "$limit" \
-	-q "-device edu,addr=10.0" \
+	-q "-device edu,addr=10.0,dma_mask=0xffffffffff" \
 	-q "-object memory-backend-memfd,id=bar,size=64M,share=on" \
 	-q "-device ivshmem-plain,memdev=bar,addr=11.0" -- \
-	"$here/nested_guest.sh" "$kernel" "$bin/guest_devices" | $show
+	"$here/nested_guest.sh" "$kernel" "$bin" | $show

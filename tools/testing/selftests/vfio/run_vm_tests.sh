@@ -19,6 +19,13 @@ nvme() { # name, port, function
 	echo "-device nvme,serial=$1,drive=$1,cmb_size_mb=16,bus=$2,addr=0.$3,multifunction=on"
 }
 
+# With room for one VF
+nvme_pf() { # name, port
+	local sriov=sriov_max_vfs=1,sriov_vq_flexible=2,sriov_vi_flexible=1
+	echo "-device nvme-subsys,id=subsys-$1"
+	echo "-device nvme,serial=$1,bus=$2,subsys=subsys-$1,max_ioqpairs=4,msix_qsize=5,$sriov"
+}
+
 ivshmem() { # name, slot, size
 	echo "-object memory-backend-memfd,id=$1,size=$3,share=on"
 	echo "-device ivshmem-plain,memdev=$1,addr=$2.0"
@@ -26,12 +33,13 @@ ivshmem() { # name, slot, size
 
 declare -A machines=(
 	[devices]="
-		-device edu,addr=10.0
+		-device edu,addr=10.0 -device edu,addr=16.0
 		$(ivshmem m1 11 256M) $(ivshmem m2 12 64M)
 		$(root_port 1 13) $(nvme d0 rp1 0)
 		$(root_port 2 14) -device e1000e,bus=rp2,addr=0.0,multifunction=on
 		-device e1000e,bus=rp2,addr=0.1,multifunction=on
-		$(root_port 3 15) -device e1000e,bus=rp3"
+		$(root_port 3 15) -device e1000e,bus=rp3
+		$(root_port 4 17) $(nvme_pf d1 rp4)"
 )
 
 # name | machine | who (root, user, both) | seconds | command
@@ -47,6 +55,13 @@ pasid_uapi       | devices | both | 120 | pasid_uapi_test
 pasid_owner      | devices | both | 180 | pasid_owner_test
 pasid_limits     | devices | root | 400 | pasid_limits_test
 peer_dma         | devices | both | 240 | peer_dma_test
+peer_fail_nth    | devices | root | 120 | peer_fail_nth
+peer_host        | devices | root | 120 | peer_host_test
+peer_random      | devices | both | 120 | peer_random_test
+peer_reap        | devices | both | 120 | peer_reap_test
+peer_reset       | devices | both | 120 | peer_reset_test
+peer_update      | devices | both | 120 | peer_update_test
+peer_walk        | devices | both | 120 | peer_walk_test
 '
 
 usage() {

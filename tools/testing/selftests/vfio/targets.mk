@@ -13,13 +13,22 @@ TYPE1_TESTS += pasid_limits_test
 TYPE1_TESTS += pasid_owner_test
 TYPE1_TESTS += pasid_uapi_test
 TYPE1_TESTS += peer_dma_test
+TYPE1_TESTS += peer_fail_nth
+TYPE1_TESTS += peer_host_test
+TYPE1_TESTS += peer_random_test
+TYPE1_TESTS += peer_reap_test
+TYPE1_TESTS += peer_reset_test
+TYPE1_TESTS += peer_update_test
+TYPE1_TESTS += peer_walk_test
 
 TYPE1_LIB := type1
 TYPE1_LIB += type1_edu
 TYPE1_LIB += type1_fd
 TYPE1_LIB += type1_find
+TYPE1_LIB += type1_iommu
 TYPE1_LIB += type1_pasid
 TYPE1_LIB += type1_pci
+TYPE1_LIB += type1_rig
 TYPE1_LIB += type1_stall
 TYPE1_LIB += type1_touch
 

@@ -170,3 +170,17 @@ unsigned int t1_dma_avail(struct t1_container *c)
 	T1_ASSERT(cap);
 	return ((struct vfio_iommu_type1_info_dma_avail *)cap)->avail;
 }
+
+__u64 t1_locked_kib(void)
+{
+	char line[128];
+	__u64 kib = 0;
+	FILE *f = fopen("/proc/self/status", "r");
+
+	T1_ASSERT(f);
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "VmLck: %llu", &kib) == 1)
+			break;
+	fclose(f);
+	return kib;
+}

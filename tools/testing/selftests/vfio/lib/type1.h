@@ -49,6 +49,8 @@ void t1_unmap(struct t1_container *c, __u64 iova, __u64 size);
 struct vfio_info_cap_header *t1_info_cap(struct t1_container *c, __u16 id, void *buf, size_t size);
 /* How many more mappings the container takes */
 unsigned int t1_dma_avail(struct t1_container *c);
+/* Locked memory of this process, in KiB */
+__u64 t1_locked_kib(void);
 
 /* type1_pci.c: devices */
 
@@ -142,6 +144,53 @@ int __edu_dma_from(void *bar0, __u64 iova, unsigned int buf_offset, unsigned int
 int __edu_dma_to(void *bar0, __u64 iova, unsigned int buf_offset, unsigned int size);
 void edu_dma_from(void *bar0, __u64 iova, unsigned int buf_offset, unsigned int size);
 void edu_dma_to(void *bar0, __u64 iova, unsigned int buf_offset, unsigned int size);
+
+/* type1_rig.c: a DMA engine here, a target there */
+
+#define T1_RW		(VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE)
+#define T1_PAGE		4096UL
+#define T1_EDU_BAR_SIZE	0x100000UL
+#define T1_RIG_SIZE	(4 * T1_PAGE)
+#define T1_RIG_RAM	0x1000000UL	/* IOVA of the RAM that edu reads from */
+
+struct t1_rig {
+	struct t1_container c;
+	struct t1_device edu;
+	void *bar0;
+	__u32 *ram;
+	unsigned int avail;	/* mappings, before that of the RAM */
+};
+
+struct t1_target {
+	struct t1_container c;
+	struct t1_device dev;
+	__u32 *mem;
+};
+
+void t1_rig_open(struct t1_rig *rig, const char *edu);
+void t1_rig_close(struct t1_rig *rig);
+/* Maps T1_RIG_SIZE of @bar for the CPU. */
+void t1_target_open(struct t1_target *target, const char *bdf, int bar, __u64 offset);
+void t1_target_close(struct t1_target *target);
+/* Let edu write @value to @iova; whether it arrives is another question. */
+void t1_dma_write(struct t1_rig *rig, __u64 iova, __u32 value);
+/* Does what edu writes to @iova show in @word? */
+bool t1_dma_arrives(struct t1_rig *rig, __u64 iova, __u32 *word);
+
+/* type1_iommu.c: what root can see; all return -errno when it is not there */
+
+/* Has the IOMMU an entry for @iova of the device? 1 or 0 */
+int t1_translates(const char *bdf, __u64 iova);
+
+struct t1_trace {
+	char dir[64];
+};
+
+int t1_trace_start(struct t1_trace *trace);
+void t1_trace_stop(struct t1_trace *trace);
+void t1_trace_clear(struct t1_trace *trace);
+/* Events of peer memory at @iova: (m)ap, (s)uspend, (r)esume, revoke (x) */
+void t1_trace_read(struct t1_trace *trace, __u64 iova, char *events, size_t size);
 
 /* type1_fd.c: files to another process, over a UNIX socket */
 

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the kernel lets root see of translations: the IOMMU's page tables by
+ * debugfs, and the tracepoints of peer memory by a tracefs instance.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "type1.h"
+
+#define TABLES		"/sys/kernel/debug/iommu/intel/domain_translation_struct"
+#define INSTANCES	"/sys/kernel/tracing/instances"
+
+/*
+ * "Device BDF @...", a heading, and a line for each leaf: page frame number of
+ * the IOVA, then an entry for each level, 0 below a superpage.
+ */
+int t1_translates(const char *bdf, __u64 iova)
+{
+	bool here = false, found = false;
+	__u64 pfn, entry[5], pages;
+	char line[256], name[32];
+	FILE *f;
+
+	f = fopen(TABLES, "r");
+	if (!f)
+		return -errno;
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "Device %31s", name) == 1)
+			here = !strcmp(name, bdf);
+		if (!here || sscanf(line, "%llx%*[ |\t]%llx %llx %llx %llx %llx", &pfn, &entry[0],
+				    &entry[1], &entry[2], &entry[3], &entry[4]) != 6)
+			continue;
+		pages = entry[4] ? 1 : entry[3] ? 512 : 512 * 512;
+		found |= iova >> 12 >= pfn && iova >> 12 < pfn + pages;
+	}
+	fclose(f);
+	return found;
+}
+
+static int write_file(const char *dir, const char *name, const char *text)
+{
+	char path[128];
+	int fd, ret;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	fd = open(path, O_WRONLY | O_TRUNC);
+	if (fd < 0)
+		return -errno;
+	ret = write(fd, text, strlen(text)) < 0 ? -errno : 0;
+	close(fd);
+	return ret;
+}
+
+int t1_trace_start(struct t1_trace *trace)
+{
+	int ret;
+
+	snprintf(trace->dir, sizeof(trace->dir), INSTANCES "/vfio_test_%d", getpid());
+	if (mkdir(trace->dir, 0700))
+		return -errno;
+	ret = write_file(trace->dir, "events/vfio_peer/enable", "1");
+	if (ret)
+		rmdir(trace->dir);
+	return ret;
+}
+
+void t1_trace_stop(struct t1_trace *trace)
+{
+	rmdir(trace->dir);
+}
+
+void t1_trace_clear(struct t1_trace *trace)
+{
+	T1_ASSERT_OK(write_file(trace->dir, "trace", " "));
+}
+
+/* A letter for each event at @iova, in the order of their time */
+void t1_trace_read(struct t1_trace *trace, __u64 iova, char *events, size_t size)
+{
+	static const char * const names[] = { "map", "suspend", "resume", "revoke" };
+	static const char letters[] = "msrx";
+	char path[128], line[256], want[64];
+	size_t n = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/trace", trace->dir);
+	f = fopen(path, "r");
+	T1_ASSERT(f);
+	while (fgets(line, sizeof(line), f) && n + 1 < size) {
+		snprintf(want, sizeof(want), " iova=0x%llx ", iova);
+		if (!strstr(line, want))
+			continue;
+		for (unsigned int i = 0; i < 4; i++) {
+			snprintf(want, sizeof(want), "vfio_peer_%s:", names[i]);
+			if (strstr(line, want))
+				events[n++] = letters[i];
+		}
+	}
+	events[n] = '\0';
+	fclose(f);
+}

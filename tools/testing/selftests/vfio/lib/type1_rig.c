@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What tests of peer memory begin with: an edu in a container of its own that
+ * has some RAM mapped, and a target in another container.
+ */
+#include <sys/mman.h>
+
+#include "type1.h"
+
+void t1_rig_open(struct t1_rig *rig, const char *edu)
+{
+	touch_init();
+	t1_container_open(&rig->c);
+	t1_device_open(&rig->edu, &rig->c, edu);
+	rig->bar0 = t1_bar_mmap(&rig->edu, 0, 0, T1_EDU_BAR_SIZE);
+	rig->ram = mmap(NULL, T1_RIG_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+			-1, 0);
+	T1_ASSERT(rig->ram != MAP_FAILED);
+	rig->avail = t1_dma_avail(&rig->c);
+	t1_map(&rig->c, rig->ram, T1_RIG_RAM, T1_RIG_SIZE, T1_RW);
+}
+
+void t1_rig_close(struct t1_rig *rig)
+{
+	t1_unmap(&rig->c, T1_RIG_RAM, T1_RIG_SIZE);
+	/* Whatever a test did, all of its mappings are given back. */
+	T1_ASSERT(t1_dma_avail(&rig->c) == rig->avail);
+	munmap(rig->ram, T1_RIG_SIZE);
+	munmap(rig->bar0, T1_EDU_BAR_SIZE);
+	t1_device_close(&rig->edu);
+	t1_container_close(&rig->c);
+}
+
+void t1_target_open(struct t1_target *target, const char *bdf, int bar, __u64 offset)
+{
+	t1_container_open(&target->c);
+	t1_device_open(&target->dev, &target->c, bdf);
+	target->mem = t1_bar_mmap(&target->dev, bar, offset, T1_RIG_SIZE);
+}
+
+void t1_target_close(struct t1_target *target)
+{
+	munmap(target->mem, T1_RIG_SIZE);
+	t1_device_close(&target->dev);
+	t1_container_close(&target->c);
+}
+
+void t1_dma_write(struct t1_rig *rig, __u64 iova, __u32 value)
+{
+	__atomic_store_n(rig->ram, value, __ATOMIC_RELEASE);
+	edu_dma_from(rig->bar0, T1_RIG_RAM, 0, sizeof(value));
+	edu_dma_to(rig->bar0, iova, 0, sizeof(value));
+}
+
+bool t1_dma_arrives(struct t1_rig *rig, __u64 iova, __u32 *word)
+{
+	static __u32 value = 0x1000;
+
+	value++;
+	__atomic_store_n(word, 0, __ATOMIC_RELAXED);
+	t1_dma_write(rig, iova, value);
+	return __atomic_load_n(word, __ATOMIC_ACQUIRE) == value;
+}

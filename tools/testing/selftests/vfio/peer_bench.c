@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What mapping device memory for DMA costs, by its size, and RAM for comparison;
+ * what suspending and resuming many mappings costs, compared to doing without.
+ *
+ * Takes the first ivshmem device, with a BAR 2 of 4 GiB. Prints a line "name ns"
+ * for each sample, like bar_bench.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "lib/type1.h"
+
+#define MIB		(1UL << 20)
+#define GIB		(1UL << 30)
+#define BAR_SIZE	(4 * GIB)
+#define IOVA		(16 * GIB)	/* aligned as the BAR is: large pages */
+#define MANY		100
+#define MANY_SIZE	(2 * MIB)
+
+static struct t1_container container;
+static struct t1_device dev;
+static char *bar;
+
+static __u64 now(void)
+{
+	struct timespec ts;
+
+	T1_ASSERT(!clock_gettime(CLOCK_MONOTONIC, &ts));
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+static void sample(const char *what, const char *size, __u64 ns)
+{
+	printf("%s_%s %llu\n", what, size, ns);
+}
+
+static void bench_map(const char *name, void *addr, __u64 size)
+{
+	__u64 start, mapped;
+
+	start = now();
+	t1_map(&container, addr, IOVA, size, T1_RW);
+	mapped = now();
+	t1_unmap(&container, IOVA, size);
+	sample("map", name, mapped - start);
+	sample("unmap", name, now() - mapped);
+}
+
+static void bench_ram(const char *name, int advice)
+{
+	/* Twice the size, to have it aligned for huge pages */
+	char *area = mmap(NULL, 2 * GIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS |
+			  MAP_NORESERVE, -1, 0);
+	char *ram = (char *)(((unsigned long)area + GIB - 1) & ~(GIB - 1));
+	__u64 pos;
+
+	T1_ASSERT(area != MAP_FAILED);
+	T1_ASSERT(!madvise(ram, GIB, advice));
+	for (pos = 0; pos < GIB; pos += T1_PAGE)
+		ram[pos] = 1;
+	bench_map(name, ram, GIB);
+	munmap(area, 2 * GIB);
+}
+
+static void map_many(void)
+{
+	int i;
+
+	for (i = 0; i < MANY; i++)
+		t1_map(&container, bar + i * 2 * MANY_SIZE, IOVA + i * 2 * MANY_SIZE, MANY_SIZE,
+		       T1_RW);
+}
+
+static void unmap_many(void)
+{
+	int i;
+
+	for (i = 0; i < MANY; i++)
+		t1_unmap(&container, IOVA + i * 2 * MANY_SIZE, MANY_SIZE);
+}
+
+static void bench_many(void)
+{
+	__u64 start;
+
+	map_many();
+	start = now();
+	unmap_many();
+	map_many();
+	sample("many", "remap", now() - start);
+
+	start = now();
+	t1_set_command(&dev, PCI_COMMAND_MEMORY, false);
+	t1_set_command(&dev, PCI_COMMAND_MEMORY, true);
+	sample("many", "off_on", now() - start);
+	unmap_many();
+}
+
+int main(int argc, char **argv)
+{
+	int i, rounds = argc > 1 ? atoi(argv[1]) : 3;
+	const char *bdf = t1_find(T1_IVSHMEM, 0);
+	__u64 pos;
+
+	if (!bdf) {
+		fprintf(stderr, "%s\n", t1_find_hint(T1_IVSHMEM));
+		return 4;
+	}
+	t1_container_open(&container);
+	t1_device_open(&dev, &container, bdf);
+	T1_ASSERT(t1_bar_size(&dev, 2) >= BAR_SIZE);
+	bar = t1_bar_mmap(&dev, 2, 0, BAR_SIZE);
+
+	for (i = 0; i < rounds; i++) {
+		/* Stock kernels look page frames up where the CPU has them mapped. */
+		for (pos = 0; pos < BAR_SIZE; pos += MANY_SIZE)
+			__atomic_load_n(bar + pos, __ATOMIC_RELAXED);
+		bench_map("bar_64m", bar, 64 * MIB);
+		bench_map("bar_1g", bar, GIB);
+		bench_map("bar_4g", bar, 4 * GIB);
+		bench_ram("ram", MADV_NOHUGEPAGE);
+		bench_ram("ram_huge", MADV_HUGEPAGE);
+		bench_many();
+	}
+	munmap(bar, BAR_SIZE);
+	t1_device_close(&dev);
+	t1_container_close(&container);
+	return 0;
+}

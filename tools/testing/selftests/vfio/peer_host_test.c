@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memory goes off behind the back of the device's user: a reset by the host, an
+ * error on the PCI bus, a reset of the PF of a VF. Translations to the memory are
+ * gone meanwhile, and come back when the BARs are what they were.
+ *
+ * Needs root, who does such things. Fails on stock 6.1, which has no tracepoint
+ * and where the translation stays.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "../kselftest_harness.h"
+
+#include "lib/type1.h"
+
+#define SIZE	T1_RIG_SIZE
+#define IOVA	0x2000000UL
+#define REG	0x200	/* at 0x5000 in e1000e's BAR: keeps what is written */
+
+static int write_file(const char *path, const void *data, size_t size)
+{
+	int fd = open(path, O_WRONLY), ret;
+
+	if (fd < 0)
+		return -errno;
+	ret = write(fd, data, size) < 0 ? -errno : 0;
+	close(fd);
+	return ret;
+}
+
+static int write_sysfs(const char *bdf, const char *name, const char *value)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/%s", bdf, name);
+	return write_file(path, value, strlen(value));
+}
+
+FIXTURE(host) {
+	struct t1_rig rig;
+	struct t1_target target;
+	struct t1_trace trace;
+	const char *bdf;
+};
+
+FIXTURE_SETUP(host)
+{
+	const char *edu = t1_require(T1_EDU, 0);
+	int ret;
+
+	self->bdf = t1_find_multi(T1_E1000E, 1, 0);
+	if (!self->bdf)
+		T1_SKIP("no group with 1 of it: %s", t1_find_hint(T1_E1000E));
+	ret = t1_trace_start(&self->trace);
+	if (ret)
+		T1_SKIP("no trace: %s: run as root, with tracefs", strerror(-ret));
+	t1_rig_open(&self->rig, edu);
+	t1_target_open(&self->target, self->bdf, 0, 0x5000);
+	t1_map(&self->rig.c, self->target.mem, IOVA, SIZE, T1_RW);
+	t1_trace_clear(&self->trace);
+}
+
+FIXTURE_TEARDOWN(host)
+{
+	t1_unmap(&self->rig.c, IOVA, SIZE);
+	t1_target_close(&self->target);
+	t1_rig_close(&self->rig);
+	t1_trace_stop(&self->trace);
+}
+
+static bool arrives(struct t1_rig *rig, struct t1_target *target)
+{
+	return t1_dma_arrives(rig, IOVA + REG, target->mem + REG / 4);
+}
+
+/* Events up to the last one of @want, for which it waits if need be */
+#define expect_events(want) do {					\
+	char __got[32];						\
+	int __left = 500;						\
+									\
+	do {								\
+		t1_trace_read(&self->trace, IOVA, __got, sizeof(__got)); \
+		if (strlen(__got) >= strlen(want))			\
+			break;						\
+		usleep(10000);						\
+	} while (__left--);						\
+	EXPECT_STREQ(want, __got);					\
+} while (0)
+
+/* False also when there is no table to look at; the events tell as well. */
+static bool untranslated(struct t1_rig *rig)
+{
+	return t1_translates(rig->edu.bdf, IOVA) != 1;
+}
+
+static bool translated(struct t1_rig *rig)
+{
+	return t1_translates(rig->edu.bdf, IOVA) != 0;
+}
+
+TEST_F(host, sysfs_reset)
+{
+	int i;
+
+	for (i = 1; i <= 3; i++) {
+		ASSERT_EQ(0, write_sysfs(self->bdf, "reset", "1"));
+		EXPECT_TRUE(translated(&self->rig));
+	}
+	expect_events("srsrsr");
+	EXPECT_TRUE(arrives(&self->rig, &self->target));
+}
+
+TEST_F(host, sysfs_reset_while_off)
+{
+	t1_set_command(&self->target.dev, PCI_COMMAND_MEMORY, false);
+	ASSERT_EQ(0, write_sysfs(self->bdf, "reset", "1"));
+	EXPECT_TRUE(untranslated(&self->rig));
+	expect_events("s");
+	t1_set_command(&self->target.dev, PCI_COMMAND_MEMORY, true);
+	expect_events("sr");
+	EXPECT_TRUE(arrives(&self->rig, &self->target));
+}
+
+/* As the kernel's aer-inject.h has it, which is not for user space */
+struct aer_error {
+	__u8 bus, dev, fn;
+	__u32 uncor_status, cor_status, header_log[4], domain;
+};
+
+#define AER_COMPLETION_TIMEOUT	0x4000	/* not fatal */
+#define AER_DATA_LINK		0x10	/* fatal: the bus is reset */
+
+static int inject_error(const char *bdf, __u32 status)
+{
+	struct aer_error error = { .uncor_status = status };
+	unsigned int bus, dev, fn, domain;
+
+	T1_ASSERT(sscanf(bdf, "%x:%x:%x.%x", &domain, &bus, &dev, &fn) == 4);
+	error.domain = domain;
+	error.bus = bus;
+	error.dev = dev;
+	error.fn = fn;
+	return write_file("/dev/aer_inject", &error, sizeof(error));
+}
+
+#define require_error(status) do {					\
+	int __ret = inject_error(self->bdf, status);			\
+									\
+	if (__ret)							\
+		SKIP(return, "no AER error: %s: set CONFIG_PCIEAER_INJECT", strerror(-__ret)); \
+} while (0)
+
+TEST_F(host, error)
+{
+	require_error(AER_COMPLETION_TIMEOUT);
+	expect_events("sr");
+	EXPECT_TRUE(arrives(&self->rig, &self->target));
+}
+
+/*
+ * A fatal error ends in a reset of the bus, which loses the BARs. No reset brings
+ * them back, for it restores what it found; the user does who turns memory on.
+ */
+TEST_F(host, fatal_error)
+{
+	require_error(AER_DATA_LINK);
+	expect_events("s");
+	/* Recovery goes on for a while; one more reset cannot get in its way. */
+	sleep(2);
+	EXPECT_TRUE(untranslated(&self->rig));
+	EXPECT_EQ(0, __t1_reset(&self->target.dev));
+	EXPECT_TRUE(untranslated(&self->rig));
+	expect_events("s");
+	t1_set_command(&self->target.dev, PCI_COMMAND_MEMORY, true);
+	expect_events("sr");
+	EXPECT_TRUE(arrives(&self->rig, &self->target));
+}
+
+/* The PF takes the memory of its VFs along when it is reset. */
+FIXTURE(pf) {
+	struct t1_rig rig;
+	struct t1_container c;
+	struct t1_device pf, vf;
+	struct t1_trace trace;
+	void *mem;
+};
+
+#define TOKEN	"01234567-89ab-cdef-0123-456789abcdef"
+
+static int set_token(struct t1_device *pf)
+{
+	struct {
+		struct vfio_device_feature head;
+		__u8 uuid[16];
+	} arg = {
+		.head = {
+			.argsz = sizeof(arg),
+			.flags = VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_PCI_VF_TOKEN,
+		},
+		.uuid = { 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef,
+			  0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef },
+	};
+
+	return ioctl(pf->fd, VFIO_DEVICE_FEATURE, &arg) ? -errno : 0;
+}
+
+/* A function that has VFs, and that vfio-pci lets have them */
+static const char *find_pf(void)
+{
+	char path[PATH_MAX];
+	const char *bdf;
+	int i;
+
+	for (i = 0; (bdf = t1_find(T1_NVME, i)); i++) {
+		snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/sriov_numvfs", bdf);
+		if (!access(path, W_OK))
+			return bdf;
+	}
+	return NULL;
+}
+
+static void vf_open(struct t1_device *vf, struct t1_container *c, const char *pf)
+{
+	char path[PATH_MAX], target[PATH_MAX] = "", name[80];
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/virtfn0", pf);
+	T1_ASSERT(readlink(path, target, sizeof(target) - 1) > 0);
+	strcpy(vf->bdf, strrchr(target, '/') + 1);
+	/* QEMU 7.2 loses VFs with the reset of their PF: one of the VF would wait. */
+	T1_ASSERT_OK(write_sysfs(vf->bdf, "reset_method", "\n"));
+	T1_ASSERT_OK(__t1_group_get(c, t1_group_of(vf->bdf), &vf->group));
+	snprintf(name, sizeof(name), "%s vf_token=" TOKEN, vf->bdf);
+	vf->fd = ioctl(vf->group->fd, VFIO_GROUP_GET_DEVICE_FD, name);
+	T1_ASSERT(vf->fd >= 0);
+	vf->regions[0] = (struct vfio_region_info){ .argsz = sizeof(vf->regions[0]) };
+	T1_ASSERT(!ioctl(vf->fd, VFIO_DEVICE_GET_REGION_INFO, &vf->regions[0]));
+}
+
+FIXTURE_SETUP(pf)
+{
+	const char *edu = t1_require(T1_EDU, 0), *bdf = find_pf();
+
+	if (!bdf)
+		T1_SKIP("no PF: QEMU: -device nvme-subsys,... -device nvme,sriov_max_vfs=1,...");
+	if (t1_trace_start(&self->trace))
+		T1_SKIP("no trace: run as root, with tracefs");
+	ASSERT_EQ(0, write_file("/sys/module/vfio_pci/parameters/enable_sriov", "Y", 1));
+	t1_rig_open(&self->rig, edu);
+	t1_container_open(&self->c);
+	t1_device_open(&self->pf, &self->c, bdf);
+	ASSERT_EQ(0, set_token(&self->pf));
+	ASSERT_EQ(0, write_sysfs(bdf, "sriov_numvfs", "1"));
+	vf_open(&self->vf, &self->c, bdf);
+	self->mem = t1_bar_mmap(&self->vf, 0, 0, SIZE);
+	t1_map(&self->rig.c, self->mem, IOVA, SIZE, T1_RW);
+	t1_trace_clear(&self->trace);
+}
+
+FIXTURE_TEARDOWN(pf)
+{
+	t1_unmap(&self->rig.c, IOVA, SIZE);
+	munmap(self->mem, SIZE);
+	t1_device_close(&self->vf);
+	EXPECT_EQ(0, write_sysfs(self->pf.bdf, "sriov_numvfs", "0"));
+	t1_device_close(&self->pf);
+	t1_container_close(&self->c);
+	t1_rig_close(&self->rig);
+	t1_trace_stop(&self->trace);
+}
+
+TEST_F(pf, reset)
+{
+	EXPECT_EQ(0, __t1_reset(&self->pf));
+	expect_events("sr");
+	EXPECT_TRUE(translated(&self->rig));
+	EXPECT_EQ(0, write_sysfs(self->pf.bdf, "reset", "1"));
+	expect_events("srsr");
+	EXPECT_TRUE(translated(&self->rig));
+}
+
+TEST_HARNESS_MAIN
