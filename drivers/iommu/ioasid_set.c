@@ -24,10 +24,13 @@
  *   live    in its pool, counted by its owner, and found by its number
  *   freed   pool is NULL again; in no list, kept by consumers' references
  *
- * Locks: pasid_lock protects all of owners and pools, and pool, newest and seq
- * of each PASID. Only the lock inside of an xarray is taken with it held, so
- * allocating, releasing and notifying are done without. No hold is longer than
- * it takes to free PASID_BATCH of them: there may be a million.
+ * Locks: pasid_lock protects all of owners and pools, and pool, node, newest and
+ * seq of each PASID. Nothing is allocated, released or notified with it held,
+ * and no hold is longer than it takes to free PASID_BATCH of them: there may be
+ * a million.
+ *
+ * A pool has its PASIDs in a tree that is made of themselves. It takes the same
+ * memory for each, wherever the numbers are, and cannot fail to grow.
  *
  * A struct pasid that is found by number may have been freed and taken for
  * another number at any time, but RCU keeps it a struct pasid. It is the right
@@ -59,6 +62,7 @@
  * @number: constant
  * @users: one for the owner until it frees the PASID, and one for each consumer
  * @pool: NULL unless live
+ * @node: in pasid_pool.pasids
  * @newest: in pasid_pool.newest, then in a pasid_batch
  * @dead: after the last reference, in pasid_dead
  * @seq: grows with each allocation
@@ -68,6 +72,7 @@ struct pasid {
 	u32 number;
 	refcount_t users;
 	struct pasid_pool *pool;
+	struct rb_node node;
 	union {
 		struct list_head newest;
 		struct llist_node dead;
@@ -156,7 +161,7 @@ static void pasid_batch_init(struct pasid_batch *batch,
 			     struct pasid_owner *owner)
 {
 	INIT_LIST_HEAD(&batch->list);
-	batch->token = owner->token;
+	batch->token = READ_ONCE(owner->token);
 	batch->count = 0;
 }
 
@@ -171,10 +176,11 @@ static void pasid_take(struct pasid *pasid, struct pasid_batch *batch)
 	struct pasid_pool *pool = pasid->pool;
 
 	lockdep_assert_held(&pasid_lock);
-	xa_erase(&pool->pasids, pasid->number);
+	rb_erase(&pasid->node, &pool->pasids);
 	list_move_tail(&pasid->newest, &batch->list);
 	pasid->pool = NULL;
 	pool->count--;
+	pool->owner->live--;
 	pool->owner->count--;
 	batch->count++;
 }
@@ -218,6 +224,7 @@ void pasid_owner_init(struct pasid_owner *owner, const void *token,
 	owner->token = token;
 	owner->quota = quota;
 	owner->count = 0;
+	owner->live = 0;
 }
 EXPORT_SYMBOL_GPL(pasid_owner_init);
 
@@ -245,6 +252,21 @@ void pasid_owner_set_quota(struct pasid_owner *owner, unsigned int quota)
 	spin_unlock(&pasid_lock);
 }
 EXPORT_SYMBOL_GPL(pasid_owner_set_quota);
+
+/**
+ * pasid_owner_set_token - Change what consumers know an owner by
+ * @owner: the owner
+ * @token: for what they are told from now on
+ *
+ * Context: any but interrupts.
+ */
+void pasid_owner_set_token(struct pasid_owner *owner, const void *token)
+{
+	spin_lock(&pasid_lock);
+	WRITE_ONCE(owner->token, token);
+	spin_unlock(&pasid_lock);
+}
+EXPORT_SYMBOL_GPL(pasid_owner_set_token);
 
 /**
  * pasid_owner_usage - How many PASIDs an owner has
@@ -307,7 +329,7 @@ static void pasid_owner_take_newest(struct pasid_owner *owner,
 	if (!pool)
 		return;
 
-	while (owner->count > owner->quota && !pasid_batch_full(batch) &&
+	while (owner->live > owner->quota && !pasid_batch_full(batch) &&
 	       pasid_pool_newest(pool) > older)
 		pasid_take(list_first_entry(&pool->newest, struct pasid, newest),
 			   batch);
@@ -350,7 +372,7 @@ EXPORT_SYMBOL_GPL(pasid_owner_trim);
 void pasid_pool_init(struct pasid_pool *pool, struct pasid_owner *owner)
 {
 	pool->owner = owner;
-	xa_init_flags(&pool->pasids, XA_FLAGS_ACCOUNT);
+	pool->pasids = RB_ROOT;
 	INIT_LIST_HEAD(&pool->newest);
 	pool->count = 0;
 	spin_lock(&pasid_lock);
@@ -360,39 +382,75 @@ void pasid_pool_init(struct pasid_pool *pool, struct pasid_owner *owner)
 EXPORT_SYMBOL_GPL(pasid_pool_init);
 
 /**
- * pasid_pool_move - Give a pool to another owner, with all of its PASIDs
+ * pasid_pool_move_quota - Give a pool and its share of quota to another owner
  * @pool: the pool
  * @owner: the new owner
+ * @quota: what the new owner may have from then on
  *
  * Consumers keep their references and are not told. What they are told later
- * on has the new owner's token.
+ * on has the new owner's token. The old owner's quota stays as it is.
  *
  * Context: any but interrupts. The caller serialises it with pasid_alloc(),
  * pasid_pool_reclaim() and pasid_pool_destroy() of the same pool.
- * Return: 0, or -EDQUOT and nothing has changed, if they do not fit into the
- * quota of the new owner.
+ * Return: 0, or -EDQUOT and nothing has changed, if the PASIDs do not fit into
+ * @quota.
  */
-int pasid_pool_move(struct pasid_pool *pool, struct pasid_owner *owner)
+int pasid_pool_move_quota(struct pasid_pool *pool, struct pasid_owner *owner,
+			  unsigned int quota)
 {
-	int ret = 0;
+	struct pasid_owner *old;
+	int ret = -EDQUOT;
 
 	spin_lock(&pasid_lock);
-	if (pool->owner == owner)
+	old = pool->owner;
+	if (pool->count && old != owner && owner->live + pool->count > quota)
 		goto out_unlock;
-	if (pool->count && owner->count + pool->count > owner->quota) {
-		ret = -EDQUOT;
-		goto out_unlock;
-	}
 
-	pool->owner->count -= pool->count;
+	old->count -= pool->count;
+	old->live -= pool->count;
 	owner->count += pool->count;
+	owner->live += pool->count;
+	owner->quota = quota;
 	pool->owner = owner;
 	list_move_tail(&pool->entry, &owner->pools);
+	ret = 0;
 out_unlock:
 	spin_unlock(&pasid_lock);
 	return ret;
 }
+EXPORT_SYMBOL_GPL(pasid_pool_move_quota);
+
+/**
+ * pasid_pool_move - Give a pool to another owner, with all of its PASIDs
+ * @pool: the pool
+ * @owner: the new owner, whose quota stays as it is and is not changed meanwhile
+ *
+ * Context: as for pasid_pool_move_quota().
+ * Return: as pasid_pool_move_quota() does.
+ */
+int pasid_pool_move(struct pasid_pool *pool, struct pasid_owner *owner)
+{
+	return pasid_pool_move_quota(pool, owner, READ_ONCE(owner->quota));
+}
 EXPORT_SYMBOL_GPL(pasid_pool_move);
+
+/**
+ * pasid_pool_count - How many PASIDs a pool has
+ * @pool: the pool
+ *
+ * Context: any but interrupts.
+ * Return: their number.
+ */
+unsigned int pasid_pool_count(struct pasid_pool *pool)
+{
+	unsigned int count;
+
+	spin_lock(&pasid_lock);
+	count = pool->count;
+	spin_unlock(&pasid_lock);
+	return count;
+}
+EXPORT_SYMBOL_GPL(pasid_pool_count);
 
 /**
  * pasid_pool_reclaim - Free all PASIDs of a pool
@@ -434,12 +492,25 @@ EXPORT_SYMBOL_GPL(pasid_pool_reclaim);
 void pasid_pool_destroy(struct pasid_pool *pool)
 {
 	pasid_pool_reclaim(pool);
-	WARN_ON(!xa_empty(&pool->pasids));
 	spin_lock(&pasid_lock);
 	list_del(&pool->entry);
 	spin_unlock(&pasid_lock);
 }
 EXPORT_SYMBOL_GPL(pasid_pool_destroy);
+
+/* A live PASID; ERR_PTR(-EACCES) if the kernel has it for a use of its own */
+static struct pasid *pasid_find(u32 number)
+{
+	struct pasid *pasid = pasid_space_find(number);
+
+	RCU_LOCKDEP_WARN(!rcu_read_lock_held(), "a PASID may go away");
+	lockdep_assert_held(&pasid_lock);
+	if (IS_ERR(pasid))
+		return pasid;
+	if (!pasid->pool || pasid->number != number)
+		return ERR_PTR(-ENOENT);
+	return pasid;
+}
 
 /* Allocating */
 
@@ -463,17 +534,27 @@ static void pasid_uncharge(struct pasid_owner *owner)
 	spin_unlock(&pasid_lock);
 }
 
+static bool pasid_less(struct rb_node *a, const struct rb_node *b)
+{
+	return rb_entry(a, struct pasid, node)->number <
+	       rb_entry(b, struct pasid, node)->number;
+}
+
 /* Make it live. Fails only if the quota has become smaller since the charge. */
-static int pasid_publish(struct pasid_pool *pool, struct pasid *pasid)
+static int pasid_publish(struct pasid_pool *pool, struct pasid *pasid,
+			 u64 *seq)
 {
 	struct pasid_owner *owner = pool->owner;
 	int ret = -EDQUOT;
 
 	spin_lock(&pasid_lock);
 	/* A trim could not see this one, which is the newest */
-	if (owner->count <= owner->quota) {
+	if (owner->live < owner->quota) {
+		owner->live++;
 		pasid->pool = pool;
 		pasid->seq = ++pasid_seq;
+		*seq = pasid->seq;
+		rb_add(&pasid->node, &pool->pasids, pasid_less);
 		list_add(&pasid->newest, &pool->newest);
 		pool->count++;
 		ret = 0;
@@ -484,7 +565,7 @@ static int pasid_publish(struct pasid_pool *pool, struct pasid *pasid)
 
 /* Returns the number: once it is live, the owner may free it at any time */
 static int pasid_insert(struct pasid_pool *pool, struct pasid *pasid, u32 min,
-			u32 max)
+			u32 max, u64 *seq)
 {
 	u32 number;
 	int ret;
@@ -494,23 +575,17 @@ static int pasid_insert(struct pasid_pool *pool, struct pasid *pasid, u32 min,
 		return ret;
 
 	number = pasid->number;
-	ret = xa_insert(&pool->pasids, number, pasid, PASID_GFP);
-	if (ret)
-		goto err_space;
-	ret = pasid_publish(pool, pasid);
-	if (ret)
-		goto err_pool;
+	ret = pasid_publish(pool, pasid, seq);
+	if (ret) {
+		pasid_space_free(number);
+		return ret;
+	}
 	return number;
-
-err_pool:
-	xa_erase(&pool->pasids, number);
-err_space:
-	pasid_space_free(number);
-	return ret;
 }
 
 /* In a quota that has room for it */
-static int pasid_alloc_charged(struct pasid_pool *pool, u32 min, u32 max)
+static int pasid_alloc_charged(struct pasid_pool *pool, u32 min, u32 max,
+			       u64 *seq)
 {
 	struct pasid *pasid = pasid_create();
 	int ret;
@@ -518,17 +593,18 @@ static int pasid_alloc_charged(struct pasid_pool *pool, u32 min, u32 max)
 	if (IS_ERR(pasid))
 		return PTR_ERR(pasid);
 
-	ret = pasid_insert(pool, pasid, min, max);
+	ret = pasid_insert(pool, pasid, min, max, seq);
 	if (ret < 0)
 		pasid_delete(pasid);
 	return ret;
 }
 
 /**
- * pasid_alloc - Allocate a PASID
+ * pasid_alloc_undoable - Allocate a PASID
  * @pool: belongs to the owner who gets it
  * @min: lowest number, inclusive; at least 1
  * @max: highest number, inclusive; at most PASID_MAX
+ * @seq: out: for pasid_alloc_undo()
  *
  * The memory is charged to the memory cgroup of the caller, and the PASID to
  * its misc cgroup, until the number is free again.
@@ -540,7 +616,7 @@ static int pasid_alloc_charged(struct pasid_pool *pool, u32 min, u32 max)
  * allow one more, -ENOSPC if all numbers in the range are in use, -ENOMEM,
  * -EINVAL if it is not a range. A failure changes nothing.
  */
-int pasid_alloc(struct pasid_pool *pool, u32 min, u32 max)
+int pasid_alloc_undoable(struct pasid_pool *pool, u32 min, u32 max, u64 *seq)
 {
 	struct pasid_owner *owner = pool->owner;
 	int ret;
@@ -551,37 +627,70 @@ int pasid_alloc(struct pasid_pool *pool, u32 min, u32 max)
 
 	ret = pasid_charge(owner);
 	if (!ret) {
-		ret = pasid_alloc_charged(pool, min, max);
+		ret = pasid_alloc_charged(pool, min, max, seq);
 		if (ret < 0)
 			pasid_uncharge(owner);
 	}
 	trace_pasid_alloc(owner->token, min, max, ret);
 	return ret;
 }
+EXPORT_SYMBOL_GPL(pasid_alloc_undoable);
+
+/**
+ * pasid_alloc - Allocate a PASID
+ * @pool: belongs to the owner who gets it
+ * @min: lowest number, inclusive; at least 1
+ * @max: highest number, inclusive; at most PASID_MAX
+ *
+ * Context: as for pasid_alloc_undoable().
+ * Return: as pasid_alloc_undoable() does.
+ */
+int pasid_alloc(struct pasid_pool *pool, u32 min, u32 max)
+{
+	u64 seq;
+
+	return pasid_alloc_undoable(pool, min, max, &seq);
+}
 EXPORT_SYMBOL_GPL(pasid_alloc);
 
-/* Looking up, and freeing by number */
-
-/* A live PASID; ERR_PTR(-EACCES) if the kernel has it for a use of its own */
-static struct pasid *pasid_find(u32 number)
+/**
+ * pasid_alloc_undo - Free a PASID, if it is still the one that was allocated
+ * @pool: where it was allocated
+ * @number: what pasid_alloc_undoable() returned
+ * @seq: what it stored
+ *
+ * Unlike pasid_free(), this leaves a PASID alone that was freed meanwhile, and
+ * its number allocated once more.
+ *
+ * Context: may sleep.
+ */
+void pasid_alloc_undo(struct pasid_pool *pool, u32 number, u64 seq)
 {
-	struct pasid *pasid = pasid_space_find(number);
-
-	RCU_LOCKDEP_WARN(!rcu_read_lock_held(), "pasid_find() needs RCU");
-	lockdep_assert_held(&pasid_lock);
-	if (IS_ERR(pasid))
-		return pasid;
-	if (!pasid->pool || pasid->number != number)
-		return ERR_PTR(-ENOENT);
-	return pasid;
-}
-
-/* Why the owner has no such PASID */
-static int pasid_why_not(struct pasid_owner *owner, u32 number)
-{
+	struct pasid_batch batch;
 	struct pasid *pasid;
-	int ret = -ENOENT;
 
+	rcu_read_lock();
+	spin_lock(&pasid_lock);
+	pasid_batch_init(&batch, pool->owner);
+	pasid = pasid_find(number);
+	if (!IS_ERR(pasid) && pasid->pool == pool && pasid->seq == seq)
+		pasid_take(pasid, &batch);
+	spin_unlock(&pasid_lock);
+	rcu_read_unlock();
+	pasid_batch_release(&batch);
+}
+EXPORT_SYMBOL_GPL(pasid_alloc_undo);
+
+/* Freeing by number */
+
+/* By its number, however many pools there are. Returns as pasid_free() does. */
+static long pasid_free_one(struct pasid_owner *owner, u32 number)
+{
+	struct pasid_batch batch;
+	struct pasid *pasid;
+	long ret = 1;
+
+	pasid_batch_init(&batch, owner);
 	rcu_read_lock();
 	spin_lock(&pasid_lock);
 	pasid = pasid_find(number);
@@ -589,9 +698,31 @@ static int pasid_why_not(struct pasid_owner *owner, u32 number)
 		ret = PTR_ERR(pasid);
 	else if (pasid->pool->owner != owner)
 		ret = -EACCES;
+	else
+		pasid_take(pasid, &batch);
 	spin_unlock(&pasid_lock);
 	rcu_read_unlock();
+	pasid_batch_release(&batch);
 	return ret;
+}
+
+/* The lowest of a pool from @min on */
+static struct pasid *pasid_pool_find(struct pasid_pool *pool, u32 min)
+{
+	struct rb_node *node = pool->pasids.rb_node;
+	struct pasid *pasid, *found = NULL;
+
+	lockdep_assert_held(&pasid_lock);
+	while (node) {
+		pasid = rb_entry(node, struct pasid, node);
+		if (pasid->number >= min) {
+			found = pasid;
+			node = node->rb_left;
+		} else {
+			node = node->rb_right;
+		}
+	}
+	return found;
 }
 
 static void pasid_owner_take_range(struct pasid_owner *owner, u32 min, u32 max,
@@ -599,18 +730,32 @@ static void pasid_owner_take_range(struct pasid_owner *owner, u32 min, u32 max,
 {
 	struct pasid_pool *pool;
 	struct pasid *pasid;
-	unsigned long number;
 
-	lockdep_assert_held(&pasid_lock);
 	list_for_each_entry(pool, &owner->pools, entry) {
-		xa_for_each_range(&pool->pasids, number, pasid, min, max) {
-			if (pasid_batch_full(batch))
-				return;
-			/* One that is being allocated is not there yet */
-			if (pasid->pool)
-				pasid_take(pasid, batch);
+		while (!pasid_batch_full(batch)) {
+			pasid = pasid_pool_find(pool, min);
+			if (!pasid || pasid->number > max)
+				break;
+			pasid_take(pasid, batch);
 		}
 	}
+}
+
+static long pasid_free_range(struct pasid_owner *owner, u32 min, u32 max)
+{
+	struct pasid_batch batch;
+	long count = 0;
+
+	do {
+		pasid_batch_init(&batch, owner);
+		spin_lock(&pasid_lock);
+		pasid_owner_take_range(owner, min, max, &batch);
+		spin_unlock(&pasid_lock);
+		pasid_batch_release(&batch);
+		count += batch.count;
+		/* Others may allocate meanwhile: it has to end nevertheless */
+	} while (pasid_batch_full(&batch) && count < PASID_MAX);
+	return count ?: -ENOENT;
 }
 
 /**
@@ -628,21 +773,9 @@ static void pasid_owner_take_range(struct pasid_owner *owner, u32 min, u32 max,
  */
 long pasid_free(struct pasid_owner *owner, u32 min, u32 max)
 {
-	struct pasid_batch batch;
-	long ret = 0;
+	long ret = min == max ? pasid_free_one(owner, min) :
+				pasid_free_range(owner, min, max);
 
-	do {
-		pasid_batch_init(&batch, owner);
-		spin_lock(&pasid_lock);
-		pasid_owner_take_range(owner, min, max, &batch);
-		spin_unlock(&pasid_lock);
-		pasid_batch_release(&batch);
-		ret += batch.count;
-		/* Others may allocate meanwhile: it has to end nevertheless */
-	} while (pasid_batch_full(&batch) && ret < PASID_MAX);
-
-	if (!ret)
-		ret = min == max ? pasid_why_not(owner, min) : -ENOENT;
 	trace_pasid_free(owner->token, min, max, ret);
 	return ret;
 }
@@ -696,7 +829,10 @@ void pasid_put(struct pasid *pasid)
 		return;
 
 	llist_add(&pasid->dead, &pasid_dead);
-	/* Always, so that pasid_flush() finds it queued: see there */
+	/*
+	 * Also if others are in the list: they may not have come to this line
+	 * yet, and pasid_flush() would find nothing to wait for.
+	 */
 	queue_work(system_unbound_wq, &pasid_release_work);
 }
 EXPORT_SYMBOL_GPL(pasid_put);

@@ -11,14 +11,16 @@
  *                         has a pool with the PASIDs allocated through it
  *   vfio_pasid_owner      one for each mm that any container belongs to
  *
- * A container belongs to the mm that first allocates through it. Another one
- * takes over, PASIDs included, when that mm is gone or when it was replaced by
- * an exec of the same process: QEMU updates itself like that, and keeps its
- * files. The groups of the container count for the new owner from then on.
+ * A container belongs to the mm that first asks through it. When an exec has
+ * replaced that mm in the same process, the new one takes the old one's place,
+ * with all containers: QEMU updates itself like that, and keeps its files. When
+ * the mm is gone, whoever asks next takes the container over, with its PASIDs
+ * and the share of the quota that its groups bring.
  *
  * When groups leave an owner, by detach or by a takeover, it loses what it has
  * beyond the new quota, newest first. Otherwise PASIDs would multiply while one
- * group is moved from process to process. A lowered parameter only stops
+ * group is moved from process to process. For the same reason a quota never
+ * grows for a call that may still fail. A lowered parameter only stops
  * allocations.
  *
  * Locks, outermost first:
@@ -48,13 +50,13 @@
  * struct vfio_pasid_owner - an mm that containers belong to
  * @entry: in vfio_pasid_owners
  * @pasids: the containers' pools belong to it; has its own lock
- * @mm: whose; only its address and its count of users matter
- * @tgid: process that @mm was first seen in
- * @containers: that belong to it, or are about to; freed with the last one
+ * @mm: whose; only its address and its count of users matter. To compare the
+ *      address with current's it can be read without the lock.
+ * @tgid: process that @mm was first seen in; constant
+ * @containers: that belong to it; freed with the last one
  * @groups: attached to them, which the quota is computed from
  *
- * vfio_pasid_owners_lock protects @entry, @containers and @groups. The rest is
- * constant.
+ * vfio_pasid_owners_lock protects all but @pasids and @tgid.
  */
 struct vfio_pasid_owner {
 	struct list_head entry;
@@ -95,12 +97,12 @@ static struct vfio_pasid_owner *vfio_pasid_owner_find(struct mm_struct *mm)
 	return NULL;
 }
 
+/* For current's mm, without containers, and not in the list yet */
 static struct vfio_pasid_owner *vfio_pasid_owner_create(void)
 {
 	struct vfio_pasid_owner *owner;
 
-	lockdep_assert_held(&vfio_pasid_owners_lock);
-	owner = kzalloc(sizeof(*owner), GFP_KERNEL_ACCOUNT);
+	owner = kzalloc(sizeof(*owner), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!owner)
 		return NULL;
 
@@ -108,33 +110,27 @@ static struct vfio_pasid_owner *vfio_pasid_owner_create(void)
 	mmgrab(owner->mm);
 	owner->tgid = get_pid(task_tgid(current));
 	pasid_owner_init(&owner->pasids, owner->mm, 0);
-	list_add(&owner->entry, &vfio_pasid_owners);
 	return owner;
 }
 
 static void vfio_pasid_owner_free(struct vfio_pasid_owner *owner)
 {
-	lockdep_assert_held(&vfio_pasid_owners_lock);
-	list_del(&owner->entry);
 	pasid_owner_destroy(&owner->pasids);
 	put_pid(owner->tgid);
 	mmdrop(owner->mm);
 	kfree(owner);
 }
 
-/* One more container, with @groups, for the owner that current's mm is */
-static struct vfio_pasid_owner *vfio_pasid_owner_join(unsigned int groups)
+/* The new mm of the same process takes the place of the one before its exec */
+static void vfio_pasid_owner_succeed(struct vfio_pasid_owner *owner)
 {
-	struct vfio_pasid_owner *owner;
+	struct mm_struct *old = owner->mm;
 
-	mutex_lock(&vfio_pasid_owners_lock);
-	owner = vfio_pasid_owner_find(current->mm) ?: vfio_pasid_owner_create();
-	if (owner) {
-		owner->containers++;
-		vfio_pasid_owner_set_groups(owner, owner->groups + groups);
-	}
-	mutex_unlock(&vfio_pasid_owners_lock);
-	return owner;
+	lockdep_assert_held(&vfio_pasid_owners_lock);
+	mmgrab(current->mm);
+	WRITE_ONCE(owner->mm, current->mm);
+	pasid_owner_set_token(&owner->pasids, current->mm);
+	mmdrop(old);
 }
 
 /* Groups are no longer there for an owner, and neither are their PASIDs */
@@ -148,18 +144,19 @@ static void vfio_pasid_owner_lose(struct vfio_pasid_owner *owner,
 	pasid_owner_trim(&owner->pasids);
 }
 
-/*
- * A container, with @groups, is no longer there for an owner, which keeps all
- * its other PASIDs.
- */
-static void vfio_pasid_owner_leave(struct vfio_pasid_owner *owner,
-				   unsigned int groups)
+/* A container, whose groups and pool have left, is no longer there for an owner */
+static void vfio_pasid_owner_leave(struct vfio_pasid_owner *owner)
 {
+	bool last;
+
 	mutex_lock(&vfio_pasid_owners_lock);
-	vfio_pasid_owner_set_groups(owner, owner->groups - groups);
-	if (!--owner->containers)
-		vfio_pasid_owner_free(owner);
+	last = !--owner->containers;
+	if (last)
+		list_del(&owner->entry);
 	mutex_unlock(&vfio_pasid_owners_lock);
+
+	if (last)
+		vfio_pasid_owner_free(owner);
 }
 
 static int vfio_pasids_per_group_set(const char *val,
@@ -193,59 +190,104 @@ const struct kernel_param_ops vfio_pasids_per_group_ops = {
 };
 EXPORT_SYMBOL_GPL(vfio_pasids_per_group_ops);
 
+static bool vfio_pasid_mine(const struct vfio_pasid_owner *owner)
+{
+	return owner && READ_ONCE(owner->mm) == current->mm;
+}
+
+/* Is it the mm that current's process had before an exec? */
+static bool vfio_pasid_before_exec(const struct vfio_pasid_owner *owner)
+{
+	return owner->mm != current->mm && owner->tgid == task_tgid(current);
+}
+
 /* May current take a container over from an mm that is not its own? */
 static bool vfio_pasid_abandoned(const struct vfio_pasid_owner *owner)
 {
+	lockdep_assert_held(&vfio_pasid_owners_lock);
 	return !atomic_read(&owner->mm->mm_users) ||
-	       owner->tgid == task_tgid(current);
-}
-
-static bool vfio_pasid_mine(const struct vfio_pasid_owner *owner)
-{
-	return owner && owner->mm == current->mm;
+	       vfio_pasid_before_exec(owner);
 }
 
 /*
- * Make the container belong to current's mm. A takeover stays in force when
- * the request that it is for fails: nobody else could undo it or would miss it.
+ * Give a container, its pool and the share of its groups to an owner, who may
+ * be new. On failure nothing has changed.
+ */
+static int vfio_pasid_join(struct vfio_pasid_container *pc,
+			   struct vfio_pasid_owner *owner)
+{
+	unsigned int groups = owner->groups + pc->groups;
+	int ret;
+
+	lockdep_assert_held(&vfio_pasid_owners_lock);
+	if (!pc->owner)
+		pasid_pool_init(&pc->pool, &owner->pasids);
+	ret = pasid_pool_move_quota(&pc->pool, &owner->pasids,
+				    vfio_pasid_quota(groups));
+	if (ret)
+		return ret;
+
+	if (!owner->containers++)
+		list_add(&owner->entry, &vfio_pasid_owners);
+	owner->groups = groups;
+	pc->owner = owner;
+	return 0;
+}
+
+/* *@fresh is NULL afterwards if it was used */
+static int vfio_pasid_claim_locked(struct vfio_pasid_container *pc,
+				   struct vfio_pasid_owner **fresh)
+{
+	struct vfio_pasid_owner *owner, *old = pc->owner;
+	int ret;
+
+	if (old && !vfio_pasid_abandoned(old))
+		return -EPERM;
+
+	owner = vfio_pasid_owner_find(current->mm);
+	if (old && !owner && vfio_pasid_before_exec(old)) {
+		vfio_pasid_owner_succeed(old);
+		return 0;
+	}
+
+	ret = vfio_pasid_join(pc, owner ?: *fresh);
+	if (!ret && !owner)
+		*fresh = NULL;
+	return ret;
+}
+
+/*
+ * Make the container belong to current's mm, and keep it so when the request
+ * that it is for fails: to undo it would take groups, and PASIDs with them, from
+ * an owner who has asked for something else meanwhile.
  */
 static int vfio_pasid_claim(struct vfio_pasid_container *pc)
 {
-	struct vfio_pasid_owner *owner, *old = pc->owner;
+	struct vfio_pasid_owner *fresh, *old = pc->owner;
+	int ret;
 
 	lockdep_assert_held(&pc->lock);
 	if (!pc->groups)
 		return -ENODEV;
 	if (vfio_pasid_mine(old))
 		return 0;
-	if (old && !vfio_pasid_abandoned(old))
-		return -EPERM;
 
-	owner = vfio_pasid_owner_join(pc->groups);
-	if (!owner)
+	/* Not with the lock, which all users share: memory can take its time */
+	fresh = vfio_pasid_owner_create();
+	if (!fresh)
 		return -ENOMEM;
 
-	if (!old) {
-		pasid_pool_init(&pc->pool, &owner->pasids);
-	} else if (pasid_pool_move(&pc->pool, &owner->pasids)) {
-		vfio_pasid_owner_leave(owner, pc->groups);
-		return -EDQUOT;
-	} else {
-		vfio_pasid_owner_lose(old, pc->groups);
-		vfio_pasid_owner_leave(old, 0);
-	}
-	pc->owner = owner;
-	return 0;
-}
+	mutex_lock(&vfio_pasid_owners_lock);
+	ret = vfio_pasid_claim_locked(pc, &fresh);
+	mutex_unlock(&vfio_pasid_owners_lock);
 
-/* The container, with @groups, belongs to nobody, and its PASIDs are free */
-static void vfio_pasid_disclaim(struct vfio_pasid_container *pc,
-				unsigned int groups)
-{
-	lockdep_assert_held(&pc->lock);
-	pasid_pool_destroy(&pc->pool);
-	vfio_pasid_owner_leave(pc->owner, groups);
-	pc->owner = NULL;
+	if (fresh)
+		vfio_pasid_owner_free(fresh);
+	if (!ret && old && pc->owner != old) {
+		vfio_pasid_owner_lose(old, pc->groups);
+		vfio_pasid_owner_leave(old);
+	}
+	return ret;
 }
 
 /**
@@ -310,33 +352,46 @@ void vfio_pasid_detach_group(struct vfio_pasid_container *pc)
 		if (!pc->groups)
 			pasid_pool_reclaim(&pc->pool);
 		vfio_pasid_owner_lose(pc->owner, 1);
-		if (!pc->groups)
-			vfio_pasid_disclaim(pc, 0);
+		if (!pc->groups) {
+			pasid_pool_destroy(&pc->pool);
+			vfio_pasid_owner_leave(pc->owner);
+			pc->owner = NULL;
+		}
 	}
 	mutex_unlock(&pc->lock);
 }
 EXPORT_SYMBOL_GPL(vfio_pasid_detach_group);
 
+struct vfio_pasid_hw {
+	u32 pasids;
+	bool devices;
+};
+
 static int vfio_pasid_device_limit(struct device *dev, void *data)
 {
-	u32 *max_pasid = data;
-	int pasids = 0;
+	struct vfio_pasid_hw *hw = data;
+	u32 pasids = 0;
 
 	if (dev_is_pci(dev) && dev->iommu)
 		pasids = min_t(u32, dev->iommu->iommu_dev->max_pasids,
 			       max(pci_max_pasids(to_pci_dev(dev)), 0));
-	*max_pasid = min_t(u32, *max_pasid, pasids ? pasids - 1 : 0);
+	hw->pasids = min(hw->pasids, pasids);
+	hw->devices = true;
 	return 0;
 }
 
 /**
  * vfio_pasid_hw_limit - Lower a limit to what the devices of a group translate
  * @group: group of devices behind an IOMMU
- * @max_pasid: highest PASID that the IOMMU translates for all devices so far
+ * @max_pasid: highest PASID that the IOMMU translates for all devices so far;
+ *             becomes 0 when there is none, or no device
  */
 void vfio_pasid_hw_limit(struct iommu_group *group, u32 *max_pasid)
 {
-	iommu_group_for_each_dev(group, max_pasid, vfio_pasid_device_limit);
+	struct vfio_pasid_hw hw = { .pasids = *max_pasid + 1 };
+
+	iommu_group_for_each_dev(group, &hw, vfio_pasid_device_limit);
+	*max_pasid = hw.devices && hw.pasids ? hw.pasids - 1 : 0;
 }
 EXPORT_SYMBOL_GPL(vfio_pasid_hw_limit);
 
@@ -344,27 +399,28 @@ EXPORT_SYMBOL_GPL(vfio_pasid_hw_limit);
 static void vfio_pasid_usage(struct vfio_pasid_container *pc,
 			     unsigned int *quota, unsigned int *used)
 {
-	struct vfio_pasid_owner *mine;
+	struct vfio_pasid_owner *mine, *owner = pc->owner;
 	unsigned int groups = pc->groups;
 
 	*used = 0;
-	if (pc->owner && (vfio_pasid_mine(pc->owner) ||
-			  !vfio_pasid_abandoned(pc->owner))) {
-		pasid_owner_usage(&pc->owner->pasids, quota, used);
-		return;
-	}
-
 	mutex_lock(&vfio_pasid_owners_lock);
 	mine = vfio_pasid_owner_find(current->mm);
+	if (owner && !mine && vfio_pasid_before_exec(owner))
+		mine = owner;
+	if (owner && (owner == mine || !vfio_pasid_abandoned(owner))) {
+		pasid_owner_usage(&owner->pasids, quota, used);
+		goto out_unlock;
+	}
+
 	if (mine) {
 		groups += mine->groups;
 		pasid_owner_usage(&mine->pasids, quota, used);
 	}
 	*quota = vfio_pasid_quota(groups);
-	mutex_unlock(&vfio_pasid_owners_lock);
-
-	if (pc->owner)
+	if (owner)
 		*used += pasid_pool_count(&pc->pool);
+out_unlock:
+	mutex_unlock(&vfio_pasid_owners_lock);
 }
 
 /**
@@ -395,9 +451,10 @@ int vfio_pasid_info(struct vfio_pasid_container *pc, u32 hw_max_pasid,
 EXPORT_SYMBOL_GPL(vfio_pasid_info);
 
 static int vfio_pasid_do_alloc(struct vfio_pasid_container *pc,
-			       struct vfio_iommu_type1_pasid_request *req)
+			       struct vfio_iommu_type1_pasid_request *req,
+			       u64 *seq)
 {
-	int ret = pasid_alloc(&pc->pool, req->min, req->max);
+	int ret = pasid_alloc_undoable(&pc->pool, req->min, req->max, seq);
 
 	if (ret < 0)
 		return ret;
@@ -417,41 +474,31 @@ static int vfio_pasid_do_free(struct vfio_pasid_container *pc,
 	return 0;
 }
 
-/* @claimed: the container has belonged to nobody before */
+/* @seq: for vfio_pasid_undo() of an allocation */
 static int vfio_pasid_execute(struct vfio_pasid_container *pc,
 			      struct vfio_iommu_type1_pasid_request *req,
-			      bool *claimed)
+			      u64 *seq)
 {
 	int ret;
 
 	mutex_lock(&pc->lock);
-	*claimed = !pc->owner;
 	ret = vfio_pasid_claim(pc);
-	if (ret)
-		goto out_unlock;
-
-	if (req->flags & VFIO_IOMMU_PASID_REQUEST_ALLOC)
-		ret = vfio_pasid_do_alloc(pc, req);
-	else
-		ret = vfio_pasid_do_free(pc, req);
-	if (ret && *claimed)
-		vfio_pasid_disclaim(pc, pc->groups);
-out_unlock:
+	if (!ret) {
+		if (req->flags & VFIO_IOMMU_PASID_REQUEST_ALLOC)
+			ret = vfio_pasid_do_alloc(pc, req, seq);
+		else
+			ret = vfio_pasid_do_free(pc, req);
+	}
 	mutex_unlock(&pc->lock);
 	return ret;
 }
 
 /* What cannot be told to user space was not allocated */
-static void vfio_pasid_undo(struct vfio_pasid_container *pc,
-			    const struct vfio_iommu_type1_pasid_request *req,
-			    bool claimed)
+static void vfio_pasid_undo(struct vfio_pasid_container *pc, u32 pasid, u64 seq)
 {
 	mutex_lock(&pc->lock);
-	if (vfio_pasid_mine(pc->owner)) {
-		pasid_free(&pc->owner->pasids, req->pasid, req->pasid);
-		if (claimed && !pasid_pool_count(&pc->pool))
-			vfio_pasid_disclaim(pc, pc->groups);
-	}
+	if (pc->owner)
+		pasid_alloc_undo(&pc->pool, pasid, seq);
 	mutex_unlock(&pc->lock);
 }
 
@@ -476,8 +523,8 @@ int vfio_pasid_request(struct vfio_pasid_container *pc, unsigned long arg)
 	struct vfio_iommu_type1_pasid_request __user *ureq = (void __user *)arg;
 	struct vfio_iommu_type1_pasid_request req;
 	size_t minsz = offsetofend(struct vfio_iommu_type1_pasid_request, count);
-	bool claimed;
 	u32 argsz;
+	u64 seq;
 	int ret;
 
 	if (get_user(argsz, &ureq->argsz))
@@ -489,13 +536,13 @@ int vfio_pasid_request(struct vfio_pasid_container *pc, unsigned long arg)
 	if (!vfio_pasid_request_valid(&req))
 		return -EINVAL;
 
-	ret = vfio_pasid_execute(pc, &req, &claimed);
+	ret = vfio_pasid_execute(pc, &req, &seq);
 	if (ret)
 		return ret;
 
 	if (copy_to_user(ureq, &req, minsz)) {
 		if (req.flags & VFIO_IOMMU_PASID_REQUEST_ALLOC)
-			vfio_pasid_undo(pc, &req, claimed);
+			vfio_pasid_undo(pc, req.pasid, seq);
 		return -EFAULT;
 	}
 	return 0;

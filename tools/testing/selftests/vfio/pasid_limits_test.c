@@ -4,9 +4,9 @@
  * the cgroup's limit. Most of it takes root, to change these.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -79,7 +79,7 @@ TEST_F(limits, parameter)
 	EXPECT_EQ(LAST, t1_pasid_info(c).quota);
 }
 
-/* A call that fails, be it the first one of its container, takes nothing away. */
+/* A call that fails takes nothing away. A detach does, whatever the excess is from. */
 TEST_F(limits, failure_frees_nothing)
 {
 	struct t1_container other;
@@ -93,7 +93,38 @@ TEST_F(limits, failure_frees_nothing)
 	EXPECT_EQ(PER_GROUP, t1_pasid_info(&self->container).used);
 	t1_group_put(second);
 	t1_container_close(&other);
+	EXPECT_EQ(1, t1_pasid_info(&self->container).used);
+}
+
+/*
+ * While a call of another thread waits for user memory, or after it has failed,
+ * there is no more to be had than before.
+ */
+TEST_F(limits, no_quota_for_a_failing_call)
+{
+	struct vfio_iommu_type1_pasid_request *req;
+	struct t1_container other;
+	struct t1_group *second;
+
+	req = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, req);
+	*req = (struct vfio_iommu_type1_pasid_request){
+		.argsz = sizeof(*req), .flags = VFIO_IOMMU_PASID_REQUEST_ALLOC,
+		.min = 1, .max = LAST };
+	ASSERT_EQ(0, mprotect(req, 4096, PROT_READ));
+
+	t1_container_open(&other);
+	second = get_group(&other, self->second_id);
+	ASSERT_EQ(PER_GROUP, t1_pasid_alloc_all(&self->container, 1, LAST));
+	EXPECT_EQ(-1, ioctl(other.fd, VFIO_IOMMU_PASID_REQUEST, req));
+	EXPECT_EQ(EFAULT, errno);
+	EXPECT_EQ(PER_GROUP, t1_pasid_alloc_all(&self->container, 1, LAST));
+
+	/* The group goes, and its share with it. */
+	t1_group_put(second);
+	t1_container_close(&other);
 	EXPECT_EQ(PER_GROUP, t1_pasid_info(&self->container).used);
+	munmap(req, 4096);
 }
 
 TEST_F(limits, detach_frees_the_newest)
@@ -221,18 +252,6 @@ TEST_F_TIMEOUT(limits, full_space, 300)
 
 #define CGROUP		"/sys/fs/cgroup/vfio_test"
 
-static int write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY);
-	int ret;
-
-	if (fd < 0)
-		return -errno;
-	ret = write(fd, text, strlen(text)) < 0 ? -errno : 0;
-	close(fd);
-	return ret;
-}
-
 /* The number behind @key in a file of lines "key number" */
 static long read_key(const char *path, const char *key)
 {
@@ -254,7 +273,7 @@ static void join(const char *cgroup)
 	char path[128];
 
 	snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup);
-	T1_ASSERT_OK(write_file(path, "0"));
+	T1_ASSERT_OK(t1_write_file(path, "0"));
 }
 
 TEST_F(limits, cgroup)
@@ -262,12 +281,12 @@ TEST_F(limits, cgroup)
 	struct t1_container *c = &self->container;
 	int status;
 
-	if (write_file("/sys/fs/cgroup/cgroup.subtree_control", "+misc"))
+	if (t1_write_file("/sys/fs/cgroup/cgroup.subtree_control", "+misc"))
 		SKIP(return, "no misc controller: CONFIG_CGROUP_MISC=y and cgroup2 on /sys/fs/cgroup");
 	EXPECT_EQ(1 << 20, read_key("/sys/fs/cgroup/misc.capacity", "pasid"));
 	ASSERT_EQ(0, mkdir(CGROUP "1", 0755));
 	ASSERT_EQ(0, mkdir(CGROUP "2", 0755));
-	ASSERT_EQ(0, write_file(CGROUP "1/misc.max", "pasid 3"));
+	ASSERT_EQ(0, t1_write_file(CGROUP "1/misc.max", "pasid 3"));
 
 	if (!fork()) {
 		join(CGROUP "1");

@@ -116,12 +116,12 @@ static int after_exec(int fd)
 	return 0;
 }
 
-static void exec_self(int fd)
+static void exec_self(const char *how, int fd)
 {
 	char number[16];
 
 	snprintf(number, sizeof(number), "%d", fd);
-	execl("/proc/self/exe", "pasid_owner_test", "--exec", number, NULL);
+	execl("/proc/self/exe", "pasid_owner_test", how, number, NULL);
 	T1_ASSERT(!"exec");
 }
 
@@ -132,7 +132,7 @@ TEST_F(owner, exec)
 
 	IN_CHILD(for (i = 5; i < 8; i++)
 			t1_pasid_alloc(c, i, i);
-		 exec_self(fd));
+		 exec_self("--exec", fd));
 	close(fd);
 	EXPECT_EQ(3, __t1_pasid_free(c, 1, LAST));
 }
@@ -154,10 +154,36 @@ TEST_F(owner, exec_while_the_old_mm_lives)
 	IN_CHILD(for (i = 5; i < 8; i++)
 			t1_pasid_alloc(c, i, i);
 		 T1_ASSERT(clone(hold_mm, stack + sizeof(stack), CLONE_VM | SIGCHLD, NULL) > 0);
-		 exec_self(fd));
+		 exec_self("--exec", fd));
 	close(fd);
 	/* That process is gone, and its second address space with it. */
 	EXPECT_EQ(3, __t1_pasid_free(c, 1, LAST));
+}
+
+/* With the first request after an exec come all containers, whichever it uses. */
+static int after_exec_two(int fd)
+{
+	struct t1_container c = { .fd = fd };
+
+	T1_ASSERT(t1_pasid_info(&c).quota == 2 * t1_pasids_per_group());
+	T1_ASSERT(__t1_pasid_free(&c, 1, LAST) == 2);
+	return 0;
+}
+
+TEST_F(owner, exec_with_two_containers)
+{
+	const char *bdf = t1_require(T1_IVSHMEM, 1);
+	struct t1_container *c = &self->container, other;
+	struct t1_group *group;
+	int fd = dup(c->fd);
+
+	IN_CHILD(t1_container_open(&other);
+		 T1_ASSERT_OK(__t1_group_get(&other, t1_group_of(bdf), &group));
+		 t1_pasid_alloc(c, 5, 5);
+		 t1_pasid_alloc(&other, 6, 6);
+		 T1_ASSERT(dup(group->fd) > 0);
+		 exec_self("--exec-two", fd));
+	close(fd);
 }
 
 TEST_F(owner, passed_to_another_process)
@@ -303,6 +329,8 @@ __attribute__((constructor)) static void check_for_exec(int argc, char **argv)
 {
 	if (argc == 3 && !strcmp(argv[1], "--exec"))
 		_exit(after_exec(atoi(argv[2])));
+	if (argc == 3 && !strcmp(argv[1], "--exec-two"))
+		_exit(after_exec_two(atoi(argv[2])));
 }
 
 TEST_HARNESS_MAIN

@@ -7,10 +7,6 @@
  * Needs root and CONFIG_FAULT_INJECTION, CONFIG_FAILSLAB, CONFIG_FAIL_PAGE_ALLOC.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -22,60 +18,6 @@
 #define SIZE	T1_RIG_SIZE
 #define IOVA	0x2000000UL
 #define TOTAL	(3 * SIZE)	/* RAM, the BAR, RAM */
-#define MAX_NTH	400
-
-static int write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY), ret;
-
-	if (fd < 0)
-		return -errno;
-	ret = write(fd, text, strlen(text)) < 0 ? -errno : 0;
-	close(fd);
-	return ret;
-}
-
-/* Allocations that may sleep fail as well, and each without a line in the log. */
-static int allow_failures(void)
-{
-	static const char * const files[] = {
-		"failslab/ignore-gfp-wait", "failslab/cache-filter",
-		"fail_page_alloc/ignore-gfp-wait", "fail_page_alloc/ignore-gfp-highmem",
-		"failslab/verbose", "fail_page_alloc/verbose", "fail_page_alloc/min-order",
-	};
-	char path[96];
-	unsigned int i;
-	int ret;
-
-	for (i = 0; i < ARRAY_SIZE(files); i++) {
-		snprintf(path, sizeof(path), "/sys/kernel/debug/%s", files[i]);
-		ret = write_file(path, i < 4 ? "N" : "0");
-		if (ret)
-			return ret;
-	}
-	return 0;
-}
-
-/* From now on, the @nth allocation of this thread fails; 0: none */
-static void fail_nth(unsigned int nth)
-{
-	char text[16];
-
-	snprintf(text, sizeof(text), "%u", nth);
-	T1_ASSERT_OK(write_file("/proc/thread-self/fail-nth", text));
-}
-
-/* Has an allocation failed? No other will. */
-static bool failed(void)
-{
-	char text[16] = "";
-	int fd = open("/proc/thread-self/fail-nth", O_RDONLY);
-
-	T1_ASSERT(fd >= 0 && read(fd, text, sizeof(text) - 1) > 0);
-	close(fd);
-	fail_nth(0);
-	return !atoi(text);
-}
 
 FIXTURE(fail) {
 	struct t1_rig rig;
@@ -86,11 +28,10 @@ FIXTURE(fail) {
 FIXTURE_SETUP(fail)
 {
 	const char *edu = t1_require(T1_EDU, 0), *bdf = t1_require(T1_IVSHMEM, 0);
-	int ret = allow_failures();
+	int ret = __t1_fail_setup();
 
 	if (ret)
-		T1_SKIP("no fault injection: %s: run as root, set CONFIG_FAULT_INJECTION_DEBUG_FS",
-			strerror(-ret));
+		T1_SKIP("%s", T1_FAIL_HINT);
 	t1_rig_open(&self->rig, edu);
 	t1_target_open(&self->target, bdf, 2, 0);
 	self->area = mmap(NULL, TOTAL, PROT_READ | PROT_WRITE,
@@ -128,10 +69,6 @@ static bool gone(struct t1_rig *rig)
 	       t1_translates(rig->edu.bdf, IOVA + SIZE) != 1;
 }
 
-/* Each @nth of a loop fails its allocation, until there is none left. */
-#define for_each_failure(nth, more)					\
-	for ((nth) = 1, (more) = true; (more) && (nth) < MAX_NTH; (nth)++)
-
 TEST_F(fail, map)
 {
 	__u64 locked = t1_locked_kib();
@@ -139,11 +76,11 @@ TEST_F(fail, map)
 	int nth, ret;
 
 	for (off = false; ; off = true) {
-		for_each_failure(nth, more) {
+		t1_for_each_failure(nth, more) {
 			set_memory(&self->target, !off);
-			fail_nth(nth);
+			t1_fail_nth(nth);
 			ret = __t1_map(&self->rig.c, self->area, IOVA, TOTAL, T1_RW);
-			more = failed();
+			more = t1_failed();
 			set_memory(&self->target, true);
 			if (!ret) {
 				t1_unmap(&self->rig.c, IOVA, TOTAL);
@@ -154,7 +91,7 @@ TEST_F(fail, map)
 			EXPECT_EQ(locked, t1_locked_kib());
 		}
 		TH_LOG("%d allocations failed", nth - 2);
-		EXPECT_LT(nth, MAX_NTH);
+		EXPECT_LT(nth, T1_MAX_NTH);
 		EXPECT_LT(4, nth);
 		if (off)
 			break;
@@ -171,20 +108,20 @@ TEST_F(fail, resume)
 	__u64 size;
 	bool more;
 
-	for_each_failure(nth, more) {
+	t1_for_each_failure(nth, more) {
 		t1_map(&self->rig.c, self->area, IOVA, TOTAL, T1_RW);
 		set_memory(&self->target, false);
-		fail_nth(nth);
+		t1_fail_nth(nth);
 		t1_config_write(&self->target.dev, PCI_COMMAND, 2,
 				PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
-		more = failed();
+		more = t1_failed();
 		EXPECT_EQ(0, __t1_unmap(&self->rig.c, IOVA, TOTAL, &size));
 		EXPECT_TRUE(size == TOTAL || !size);
 		lost += !size;
 		EXPECT_TRUE(gone(&self->rig));
 	}
 	TH_LOG("%d allocations failed, %d mappings lost", nth - 2, lost);
-	EXPECT_LT(nth, MAX_NTH);
+	EXPECT_LT(nth, T1_MAX_NTH);
 	EXPECT_LT(0, lost);
 }
 
@@ -200,10 +137,10 @@ TEST_F(fail, attach)
 	bool more;
 
 	t1_map(&self->rig.c, self->area, IOVA, TOTAL, T1_RW);
-	for_each_failure(nth, more) {
-		fail_nth(nth);
+	t1_for_each_failure(nth, more) {
+		t1_fail_nth(nth);
 		ret = __t1_group_get(&self->rig.c, t1_group_of(bdf), &group);
-		more = failed();
+		more = t1_failed();
 		if (ret)
 			continue;
 		set_memory(&self->target, false);
@@ -217,7 +154,7 @@ TEST_F(fail, attach)
 		done++;
 	}
 	TH_LOG("%d allocations failed, %d times attached all the same", nth - 2, done - 1);
-	EXPECT_LT(nth, MAX_NTH);
+	EXPECT_LT(nth, T1_MAX_NTH);
 	EXPECT_LT(1, done);
 	EXPECT_EQ(self->rig.avail - 2, t1_dma_avail(&self->rig.c));
 	EXPECT_TRUE(arrives(&self->rig, &self->target));
@@ -233,17 +170,17 @@ TEST_F(fail, open)
 
 	t1_container_open(&c);
 	T1_ASSERT_OK(__t1_group_get(&c, t1_group_of(t1_require(T1_EDU, 1)), &dev.group));
-	for_each_failure(nth, more) {
-		fail_nth(nth);
+	t1_for_each_failure(nth, more) {
+		t1_fail_nth(nth);
 		fd = ioctl(dev.group->fd, VFIO_GROUP_GET_DEVICE_FD, t1_find(T1_EDU, 1));
-		more = failed();
+		more = t1_failed();
 		if (fd >= 0) {
 			close(fd);
 			opened++;
 		}
 	}
 	TH_LOG("%d allocations failed, %d times opened all the same", nth - 2, opened - 1);
-	EXPECT_LT(nth, MAX_NTH);
+	EXPECT_LT(nth, T1_MAX_NTH);
 	EXPECT_LT(0, opened);
 	t1_group_put(dev.group);
 	t1_container_close(&c);
@@ -257,17 +194,17 @@ TEST_F(fail, fault)
 	void *bar;
 	int nth;
 
-	for_each_failure(nth, more) {
+	t1_for_each_failure(nth, more) {
 		bar = t1_bar_mmap(&self->target.dev, 2, 0, SIZE);
 		self->target.mem[0] = nth;
-		fail_nth(nth);
+		t1_fail_nth(nth);
 		EXPECT_TRUE(touch_read(bar, &value));
-		more = failed();
+		more = t1_failed();
 		EXPECT_EQ((__u32)nth, value);
 		munmap(bar, SIZE);
 	}
 	TH_LOG("%d allocations failed", nth - 2);
-	EXPECT_LT(nth, MAX_NTH);
+	EXPECT_LT(nth, T1_MAX_NTH);
 }
 
 TEST_HARNESS_MAIN

@@ -54,6 +54,7 @@ device_inode_sh  | devices | root | 120 | device_inode_test.sh
 pasid_uapi       | devices | both | 120 | pasid_uapi_test
 pasid_owner      | devices | both | 180 | pasid_owner_test
 pasid_limits     | devices | root | 400 | pasid_limits_test
+pasid_fail_nth   | devices | root | 120 | pasid_fail_nth
 peer_dma         | devices | both | 240 | peer_dma_test
 peer_fail_nth    | devices | root | 120 | peer_fail_nth
 peer_host        | devices | root | 120 | peer_host_test

@@ -9,6 +9,7 @@ TYPE1_TESTS += bar_zap_test
 TYPE1_TESTS += container_race_test
 TYPE1_TESTS += device_inode_test
 TYPE1_TESTS += hot_reset_test
+TYPE1_TESTS += pasid_fail_nth
 TYPE1_TESTS += pasid_limits_test
 TYPE1_TESTS += pasid_owner_test
 TYPE1_TESTS += pasid_uapi_test
@@ -23,6 +24,7 @@ TYPE1_TESTS += peer_walk_test
 
 TYPE1_LIB := type1
 TYPE1_LIB += type1_edu
+TYPE1_LIB += type1_fail
 TYPE1_LIB += type1_fd
 TYPE1_LIB += type1_find
 TYPE1_LIB += type1_iommu

@@ -197,6 +197,24 @@ void t1_trace_read(struct t1_trace *trace, __u64 iova, char *events, size_t size
 void t1_send_fd(int sock, int fd);
 int t1_receive_fd(int sock);
 
+/* type1_fail.c: allocations that fail */
+
+#define T1_MAX_NTH	400
+#define T1_FAIL_HINT	"no fault injection: run as root, set CONFIG_FAULT_INJECTION_DEBUG_FS"
+
+/* Once, before the others. */
+int __t1_fail_setup(void);
+/* From now on, the @nth allocation of this thread fails; 0: none. */
+void t1_fail_nth(unsigned int nth);
+/* Has one failed? No other will. */
+bool t1_failed(void);
+
+/* Each @nth of a loop fails its allocation, until there is none left. */
+#define t1_for_each_failure(nth, more)					\
+	for ((nth) = 1, (more) = true; (more) && (nth) < T1_MAX_NTH; (nth)++)
+
+int t1_write_file(const char *path, const char *text);
+
 /* type1_pasid.c: PASIDs */
 
 /* The PASID, or -errno */

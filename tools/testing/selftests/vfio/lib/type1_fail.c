@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Let allocations fail, one at a time. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "type1.h"
+
+int t1_write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY), ret;
+
+	if (fd < 0)
+		return -errno;
+	ret = write(fd, text, strlen(text)) < 0 ? -errno : 0;
+	close(fd);
+	return ret;
+}
+
+int __t1_fail_setup(void)
+{
+	static const struct {
+		const char *file, *text;
+	} settings[] = {
+		/* Those that may sleep as well, and each without a line in the log */
+		{ "failslab/ignore-gfp-wait", "N" },
+		{ "failslab/cache-filter", "N" },
+		{ "failslab/verbose", "0" },
+		{ "fail_page_alloc/ignore-gfp-wait", "N" },
+		{ "fail_page_alloc/ignore-gfp-highmem", "N" },
+		{ "fail_page_alloc/verbose", "0" },
+		{ "fail_page_alloc/min-order", "0" },
+	};
+	char path[96];
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
+		snprintf(path, sizeof(path), "/sys/kernel/debug/%s", settings[i].file);
+		ret = t1_write_file(path, settings[i].text);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+void t1_fail_nth(unsigned int nth)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%u", nth);
+	T1_ASSERT_OK(t1_write_file("/proc/thread-self/fail-nth", text));
+}
+
+bool t1_failed(void)
+{
+	char text[16] = "";
+	int fd = open("/proc/thread-self/fail-nth", O_RDONLY);
+
+	T1_ASSERT(fd >= 0 && read(fd, text, sizeof(text) - 1) > 0);
+	close(fd);
+	t1_fail_nth(0);
+	return !atoi(text);
+}
