@@ -202,11 +202,13 @@ int t1_receive_fd(int sock);
 #define T1_MAX_NTH	400
 #define T1_FAIL_HINT	"no fault injection: run as root, set CONFIG_FAULT_INJECTION_DEBUG_FS"
 
-/* Once, before the others. */
+/* In the thread that calls the others, before them. */
 int __t1_fail_setup(void);
 /* From now on, the @nth allocation of this thread fails; 0: none. */
 void t1_fail_nth(unsigned int nth);
-/* Has one failed? No other will. */
+/* How many more would have gone well? From now on, none fails. */
+unsigned int t1_fail_spare(void);
+/* Has one failed? From now on, none does. */
 bool t1_failed(void);
 
 /* Each @nth of a loop fails its allocation, until there is none left. */

@@ -9,6 +9,9 @@
 
 #include "type1.h"
 
+/* Open all the time, for to open it would take what shall fail. */
+static int fail_fd = -1;
+
 int t1_write_file(const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY), ret;
@@ -44,24 +47,28 @@ int __t1_fail_setup(void)
 		if (ret)
 			return ret;
 	}
-	return 0;
+	fail_fd = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
+	return fail_fd < 0 ? -errno : 0;
 }
 
 void t1_fail_nth(unsigned int nth)
 {
 	char text[16];
+	int len = snprintf(text, sizeof(text), "%u", nth);
 
-	snprintf(text, sizeof(text), "%u", nth);
-	T1_ASSERT_OK(t1_write_file("/proc/thread-self/fail-nth", text));
+	T1_ASSERT(pwrite(fail_fd, text, len, 0) == len);
+}
+
+unsigned int t1_fail_spare(void)
+{
+	char text[16] = "";
+
+	T1_ASSERT(pread(fail_fd, text, sizeof(text) - 1, 0) > 0);
+	t1_fail_nth(0);
+	return atoi(text);
 }
 
 bool t1_failed(void)
 {
-	char text[16] = "";
-	int fd = open("/proc/thread-self/fail-nth", O_RDONLY);
-
-	T1_ASSERT(fd >= 0 && read(fd, text, sizeof(text) - 1) > 0);
-	close(fd);
-	t1_fail_nth(0);
-	return !atoi(text);
+	return !t1_fail_spare();
 }
