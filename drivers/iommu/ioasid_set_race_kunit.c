@@ -18,6 +18,7 @@
 #define RACE_MAX	(RACE_MIN + RACE_COUNT - 1)
 #define RACE_MS		1000
 #define RACE_MAX_MS	30000	/* on a machine that is busy with other things */
+#define RACE_TRIMS	1000
 #define RACE_OWNERS	2
 #define RACE_POOLS	3
 #define RACE_HELD	8	/* references that a consumer has at once */
@@ -50,6 +51,15 @@ static struct pasid_owner *any_owner(struct race *race)
 	return &race->owners[below(RACE_OWNERS)];
 }
 
+/* Without it, those who free leave nothing to consume, on one CPU */
+static void give_way(void)
+{
+	if (below(32))
+		cond_resched();
+	else
+		usleep_range(10, 100);
+}
+
 static int allocate(void *data)
 {
 	struct race *race = data;
@@ -68,7 +78,7 @@ static int allocate(void *data)
 		if (!below(20))
 			pasid_pool_move(&p->pool, any_owner(race));
 		mutex_unlock(&p->lock);
-		cond_resched();
+		give_way();
 	}
 	return 0;
 }
@@ -86,7 +96,7 @@ static int free_some(void *data)
 			atomic_add(ret, &race->freed);
 		else if (ret != -ENOENT && ret != -EACCES)
 			atomic_inc(&race->wrong);
-		cond_resched();
+		give_way();
 	}
 	return 0;
 }
@@ -111,7 +121,7 @@ static int consume(void *data)
 			if (pasid)
 				pasid_put(pasid);
 		}
-		cond_resched();
+		give_way();
 	}
 	for (i = 0; i < RACE_HELD; i++)
 		if (held[i])
@@ -260,8 +270,52 @@ static void race_for_pasids(struct kunit *test)
 	race_destroy(race);
 }
 
+static int allocate_only(void *data)
+{
+	struct race *race = data;
+	struct race_pool *p = &race->pools[0];
+
+	while (!kthread_should_stop()) {
+		mutex_lock(&p->lock);
+		if (pasid_alloc(&p->pool, RACE_MIN, RACE_MAX) > 0)
+			atomic_inc(&race->allocated);
+		mutex_unlock(&p->lock);
+		give_way();
+	}
+	return 0;
+}
+
+/*
+ * A quota is lowered and what is beyond it freed while one more is allocated,
+ * which must not end up beyond it. The mutex waits for the allocation to end.
+ */
+static void trim_races_with_alloc(struct kunit *test)
+{
+	struct race *race = race_create(test);
+	struct race_pool *p = &race->pools[0];
+	int i, beyond = 0;
+
+	pasid_pool_move(&p->pool, &race->owners[0]);
+	race_start(test, race, allocate_only, 1);
+	for (i = 0; i < RACE_TRIMS; i++) {
+		pasid_owner_set_quota(&race->owners[0], RACE_COUNT);
+		usleep_range(100, 300);
+		pasid_owner_set_quota(&race->owners[0], 0);
+		pasid_owner_trim(&race->owners[0]);
+		mutex_lock(&p->lock);
+		beyond += used(&race->owners[0]);
+		pasid_pool_reclaim(&p->pool);
+		mutex_unlock(&p->lock);
+	}
+	race_stop(race, 0);
+	KUNIT_EXPECT_EQ(test, beyond, 0);
+	KUNIT_EXPECT_GT(test, atomic_read(&race->allocated), 0);
+	race_destroy(race);
+}
+
 static struct kunit_case ioasid_set_race_cases[] = {
 	KUNIT_CASE(race_for_pasids),
+	KUNIT_CASE(trim_races_with_alloc),
 	{}
 };
 
