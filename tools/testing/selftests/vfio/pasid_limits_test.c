@@ -4,6 +4,7 @@
  * the cgroup's limit. Most of it takes root, to change these.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>

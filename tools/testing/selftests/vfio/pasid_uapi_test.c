@@ -5,6 +5,7 @@
  * Does not work at all on a kernel without the series: the ioctl is unknown.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/klog.h>

@@ -48,7 +48,6 @@ FIXTURE_TEARDOWN(fail)
 	munmap(self->area, TOTAL);
 	t1_target_close(&self->target);
 	t1_rig_close(&self->rig);
-	close(fail_fd);
 }
 
 static bool arrives(struct t1_rig *rig, struct t1_target *target)
