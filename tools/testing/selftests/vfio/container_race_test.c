@@ -37,7 +37,7 @@ FIXTURE_TEARDOWN(race)
 {
 	void *ram = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	ASSERT_NE(MAP_FAILED, ram);
+	T1_ASSERT(ram != MAP_FAILED);
 	t1_map(&self->container, ram, IOVA, PAGE, VFIO_DMA_MAP_FLAG_READ);
 	t1_unmap(&self->container, IOVA, PAGE);
 	munmap(ram, PAGE);
@@ -117,10 +117,11 @@ static bool stop;
 
 static void *call_many(void *arg)
 {
-	struct vfio_iommu_type1_info info = { .argsz = sizeof(info) };
+	struct vfio_iommu_type1_info info;
 	int fd = *(int *)arg;
 
 	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
+		info.argsz = sizeof(info);
 		ioctl(fd, VFIO_IOMMU_GET_INFO, &info);
 		ioctl(fd, VFIO_CHECK_EXTENSION, VFIO_DMA_CC_IOMMU);
 	}

@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -45,7 +46,7 @@ FIXTURE_TEARDOWN(owner)
 	t1_container_close(&self->container);
 
 	t1_container_open(&c);
-	ASSERT_EQ(0, __t1_group_get(&c, self->group_id, &group));
+	T1_ASSERT_OK(__t1_group_get(&c, self->group_id, &group));
 	for (i = 1; i <= 100; i++)
 		EXPECT_EQ(i, __t1_pasid_alloc(&c, i, i));
 	t1_group_put(group);
@@ -137,23 +138,35 @@ TEST_F(owner, exec)
 	EXPECT_EQ(3, __t1_pasid_free(c, 1, LAST));
 }
 
-/* Keeps the address space of the process that made it, as vhost does. */
+static bool held;
+
+/* Keeps the address space of the process that made it, as vhost does, and no files. */
 static int hold_mm(void *arg)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	close_range(3, UINT_MAX, 0);
+	__atomic_store_n(&held, true, __ATOMIC_RELEASE);
 	pause();
 	return 0;
+}
+
+static void start_holding_mm(void)
+{
+	static char stack[65536];
+
+	T1_ASSERT(clone(hold_mm, stack + sizeof(stack), CLONE_VM | SIGCHLD, NULL) > 0);
+	while (!__atomic_load_n(&held, __ATOMIC_ACQUIRE))
+		sched_yield();
 }
 
 TEST_F(owner, exec_while_the_old_mm_lives)
 {
 	struct t1_container *c = &self->container;
-	static char stack[65536];
 	int i, fd = dup(c->fd);
 
 	IN_CHILD(for (i = 5; i < 8; i++)
 			t1_pasid_alloc(c, i, i);
-		 T1_ASSERT(clone(hold_mm, stack + sizeof(stack), CLONE_VM | SIGCHLD, NULL) > 0);
+		 start_holding_mm();
 		 exec_self("--exec", fd));
 	close(fd);
 	/* That process is gone, and its second address space with it. */
