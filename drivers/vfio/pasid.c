@@ -183,7 +183,11 @@ static int vfio_pasids_per_group_get(char *buffer, const struct kernel_param *kp
 	return sysfs_emit(buffer, "%u\n", READ_ONCE(vfio_pasids_per_group));
 }
 
-/* The parameter is the backend's, as users know that module */
+/*
+ * vfio_pasids_per_group_ops - Operations of the parameter pasids_per_group
+ *
+ * The parameter is the backend's, as that is the module that users know.
+ */
 const struct kernel_param_ops vfio_pasids_per_group_ops = {
 	.set = vfio_pasids_per_group_set,
 	.get = vfio_pasids_per_group_get,

@@ -94,24 +94,70 @@ static int detach_meanwhile(struct t1_container *c, struct t1_group *group, unsi
 	return 0;
 }
 
-#define TEST_DETACH_MEANWHILE(name, cmd, ...)					\
-TEST_F(race, name)								\
-{										\
-	__VA_ARGS__;								\
-										\
-	arg.argsz = sizeof(arg);						\
-	if (detach_meanwhile(&self->container, self->group, cmd, &arg, sizeof(arg))) \
-		SKIP(return, T1_STALL_HINT);					\
+TEST_F(race, get_info)
+{
+	struct vfio_iommu_type1_info arg = { .argsz = sizeof(arg) };
+
+	if (detach_meanwhile(&self->container, self->group, VFIO_IOMMU_GET_INFO, &arg,
+			     sizeof(arg)))
+		SKIP(return, T1_STALL_HINT);
 }
 
-TEST_DETACH_MEANWHILE(get_info, VFIO_IOMMU_GET_INFO, struct vfio_iommu_type1_info arg = { })
-TEST_DETACH_MEANWHILE(map, VFIO_IOMMU_MAP_DMA, struct vfio_iommu_type1_dma_map arg = {
-	.flags = VFIO_DMA_MAP_FLAG_READ, .vaddr = (unsigned long)self & ~(PAGE - 1),
-	.iova = IOVA, .size = PAGE })
-TEST_DETACH_MEANWHILE(unmap, VFIO_IOMMU_UNMAP_DMA, struct vfio_iommu_type1_dma_unmap arg = {
-	.iova = IOVA, .size = PAGE })
-TEST_DETACH_MEANWHILE(dirty_pages, VFIO_IOMMU_DIRTY_PAGES, struct vfio_iommu_type1_dirty_bitmap arg = {
-	.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_START })
+TEST_F(race, map)
+{
+	struct vfio_iommu_type1_dma_map arg = {
+		.argsz = sizeof(arg),
+		.flags = VFIO_DMA_MAP_FLAG_READ,
+		.vaddr = (unsigned long)self & ~(PAGE - 1),
+		.iova = IOVA,
+		.size = PAGE,
+	};
+
+	if (detach_meanwhile(&self->container, self->group, VFIO_IOMMU_MAP_DMA, &arg,
+			     sizeof(arg)))
+		SKIP(return, T1_STALL_HINT);
+}
+
+TEST_F(race, unmap)
+{
+	struct vfio_iommu_type1_dma_unmap arg = {
+		.argsz = sizeof(arg),
+		.iova = IOVA,
+		.size = PAGE,
+	};
+
+	if (detach_meanwhile(&self->container, self->group, VFIO_IOMMU_UNMAP_DMA, &arg,
+			     sizeof(arg)))
+		SKIP(return, T1_STALL_HINT);
+}
+
+TEST_F(race, dirty_pages)
+{
+	struct vfio_iommu_type1_dirty_bitmap arg = {
+		.argsz = sizeof(arg),
+		.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_START,
+	};
+
+	if (detach_meanwhile(&self->container, self->group, VFIO_IOMMU_DIRTY_PAGES, &arg,
+			     sizeof(arg)))
+		SKIP(return, T1_STALL_HINT);
+}
+
+TEST_F(race, pasid_request)
+{
+	struct vfio_iommu_type1_pasid_request arg = {
+		.argsz = sizeof(arg),
+		.flags = VFIO_IOMMU_PASID_REQUEST_ALLOC,
+		.min = 1,
+		.max = 1,
+	};
+
+	if (ioctl(self->container.fd, VFIO_CHECK_EXTENSION, VFIO_PASID_ALLOC) != 1)
+		SKIP(return, "the kernel has no PASIDs: CONFIG_VFIO_PASID=y");
+	if (detach_meanwhile(&self->container, self->group, VFIO_IOMMU_PASID_REQUEST, &arg,
+			     sizeof(arg)))
+		SKIP(return, T1_STALL_HINT);
+}
 
 static bool stop;
 

@@ -103,8 +103,8 @@ int main(void)
 	ok = true;
 	for (i = 0; i < WORDS; i++)
 		ok &= bar[T1_PAGE / 4 + i] == (__u32)(0x9e3779b9 * (i + 1));
-	printf("%c %-41s -> %d bytes, %s\n", ok ? ' ' : '!', "guest: DMA of edu within ivshmem's BAR",
-	       DMA_SIZE, ok ? "equal" : "different");
+	printf("%c %-41s -> %d bytes, %s\n", ok ? ' ' : '!',
+	       "guest: DMA of edu within ivshmem's BAR", DMA_SIZE, ok ? "equal" : "different");
 
 	printf("@bare_dma\n");
 	T1_ASSERT(fgets(answer, sizeof(answer), stdin));

@@ -299,7 +299,7 @@ TEST_F(limits, cgroup)
 	int status;
 
 	if (t1_write_file("/sys/fs/cgroup/cgroup.subtree_control", "+misc"))
-		SKIP(return, "no misc controller: CONFIG_CGROUP_MISC=y and cgroup2 on /sys/fs/cgroup");
+		SKIP(return, "no misc controller: CONFIG_CGROUP_MISC=y, mount cgroup2");
 	EXPECT_EQ(1 << 20, read_key("/sys/fs/cgroup/misc.capacity", "pasid"));
 	ASSERT_EQ(0, mkdir(CGROUP "1", 0755));
 	ASSERT_EQ(0, mkdir(CGROUP "2", 0755));

@@ -104,6 +104,12 @@ TEST_F(owner, info_of_another)
 	IN_CHILD(T1_ASSERT(t1_pasid_info(c).used == 1));
 }
 
+static void alloc_three(struct t1_container *c)
+{
+	for (int i = 5; i < 8; i++)
+		t1_pasid_alloc(c, i, i);
+}
+
 /* This program, executed anew with --exec; see check_for_exec() */
 static int after_exec(int fd)
 {
@@ -129,10 +135,9 @@ static void exec_self(const char *how, int fd)
 TEST_F(owner, exec)
 {
 	struct t1_container *c = &self->container;
-	int i, fd = dup(c->fd);	/* without O_CLOEXEC */
+	int fd = dup(c->fd);	/* without O_CLOEXEC */
 
-	IN_CHILD(for (i = 5; i < 8; i++)
-			t1_pasid_alloc(c, i, i);
+	IN_CHILD(alloc_three(c);
 		 exec_self("--exec", fd));
 	close(fd);
 	EXPECT_EQ(3, __t1_pasid_free(c, 1, LAST));
@@ -162,10 +167,9 @@ static void start_holding_mm(void)
 TEST_F(owner, exec_while_the_old_mm_lives)
 {
 	struct t1_container *c = &self->container;
-	int i, fd = dup(c->fd);
+	int fd = dup(c->fd);
 
-	IN_CHILD(for (i = 5; i < 8; i++)
-			t1_pasid_alloc(c, i, i);
+	IN_CHILD(alloc_three(c);
 		 start_holding_mm();
 		 exec_self("--exec", fd));
 	close(fd);

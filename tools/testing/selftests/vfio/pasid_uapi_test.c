@@ -21,8 +21,6 @@
 #define ALLOC		VFIO_IOMMU_PASID_REQUEST_ALLOC
 #define FREE		VFIO_IOMMU_PASID_REQUEST_FREE
 
-typedef struct vfio_iommu_type1_pasid_request request_t;
-
 FIXTURE(pasid) {
 	struct t1_container container;
 	struct t1_group *group;
@@ -63,7 +61,7 @@ TEST_F(pasid, extension)
 
 TEST_F(pasid, layout)
 {
-	EXPECT_EQ(24, sizeof(request_t));
+	EXPECT_EQ(24, sizeof(struct vfio_iommu_type1_pasid_request));
 	EXPECT_EQ(32, sizeof(struct vfio_iommu_type1_info_cap_pasid));
 	EXPECT_EQ(0x3b7f, VFIO_IOMMU_PASID_REQUEST);
 }
@@ -121,8 +119,9 @@ TEST_F(pasid, ranges)
 
 TEST_F(pasid, output)
 {
-	request_t req = { .argsz = sizeof(req), .flags = ALLOC, .min = 7, .max = 7,
-			  .pasid = 99, .count = 99 };
+	struct vfio_iommu_type1_pasid_request req = {
+		.argsz = sizeof(req), .flags = ALLOC, .min = 7, .max = 7, .pasid = 99, .count = 99,
+	};
 
 	ASSERT_EQ(0, call(&self->container, &req));
 	EXPECT_EQ(7, req.pasid);
@@ -143,7 +142,7 @@ TEST_F(pasid, output)
 TEST_F(pasid, argsz)
 {
 	struct {
-		request_t req;
+		struct vfio_iommu_type1_pasid_request req;
 		char more[64];
 	} req = { .req = { .flags = ALLOC, .min = 1, .max = LAST } };
 	__u32 argsz;
@@ -164,7 +163,9 @@ TEST_F(pasid, argsz)
 
 TEST_F(pasid, flags)
 {
-	request_t req = { .argsz = sizeof(req), .min = 1, .max = LAST };
+	struct vfio_iommu_type1_pasid_request req = {
+		.argsz = sizeof(req), .min = 1, .max = LAST,
+	};
 	int bit;
 
 	EXPECT_EQ(-EINVAL, call(&self->container, &req));
@@ -192,16 +193,21 @@ TEST_F(pasid, bad_ranges)
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(ranges); i++) {
-		EXPECT_EQ(-EINVAL, __t1_pasid_alloc(&self->container, ranges[i].min, ranges[i].max));
-		EXPECT_EQ(-EINVAL, __t1_pasid_free(&self->container, ranges[i].min, ranges[i].max));
+		__u32 min = ranges[i].min, max = ranges[i].max;
+
+		EXPECT_EQ(-EINVAL, __t1_pasid_alloc(&self->container, min, max));
+		EXPECT_EQ(-EINVAL, __t1_pasid_free(&self->container, min, max));
 	}
 }
 
 /* Where the argument lies only partly, or where its result cannot be stored */
 TEST_F(pasid, bad_addresses)
 {
-	char *area = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	request_t req = { .argsz = sizeof(req), .flags = ALLOC, .min = 3, .max = 3 };
+	char *area = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			  -1, 0);
+	struct vfio_iommu_type1_pasid_request req = {
+		.argsz = sizeof(req), .flags = ALLOC, .min = 3, .max = 3,
+	};
 
 	ASSERT_NE(MAP_FAILED, area);
 	EXPECT_EQ(-EFAULT, call(&self->container, NULL));
@@ -301,7 +307,7 @@ TEST_F(pasid, silence)
 	t1_pasid_alloc(c, 5, 5);
 	before = kernel_log(&size_before);
 	if (!before)
-		SKIP(return, "the log cannot be read: run as root, or sysctl kernel.dmesg_restrict=0");
+		SKIP(return, "no access to the log: run as root, or sysctl kernel.dmesg_restrict=0");
 	for (i = 0; i < 20000; i++) {
 		ASSERT_EQ(-ENOSPC, __t1_pasid_alloc(c, 5, 5));
 		ASSERT_EQ(-ENOENT, __t1_pasid_free(c, 6, 6));

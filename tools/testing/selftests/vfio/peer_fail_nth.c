@@ -72,7 +72,7 @@ static bool gone(struct t1_rig *rig, __u64 iova, __u64 total)
 
 /* Each time elsewhere, or the IOMMU's page tables would be there already. */
 static void map_fails(struct __test_metadata *_metadata, struct t1_rig *rig,
-		     struct t1_target *target, char *area, bool on)
+		      struct t1_target *target, char *area, bool on)
 {
 	__u64 locked = t1_locked_kib(), iova = IOVA + (on ? 0 : 32 * TABLE);
 	bool more;

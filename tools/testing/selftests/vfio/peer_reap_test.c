@@ -44,10 +44,10 @@ FIXTURE(reap) {
 };
 
 /* Runs while the mapping waits to be reaped: what it saw, or -errno */
-typedef long (*walker)(struct t1_rig *rig);
+typedef long (*walk_fn)(struct t1_rig *rig);
 
 FIXTURE_VARIANT(reap) {
-	walker walker;
+	walk_fn walker;
 	long result;
 	bool takes_ram;	/* the rig's mapping as well */
 };
@@ -189,7 +189,7 @@ FIXTURE_TEARDOWN(reap)
 }
 
 struct walk {
-	walker walker;
+	walk_fn walker;
 	struct t1_rig *rig;
 	long result;
 };

@@ -36,12 +36,13 @@ int __t1_fail_setup(void)
 		{ "fail_page_alloc/ignore-gfp-highmem", "N" },
 		{ "fail_page_alloc/verbose", "0" },
 		{ "fail_page_alloc/min-order", "0" },
+		{ }
 	};
 	char path[96];
 	unsigned int i;
 	int ret;
 
-	for (i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
+	for (i = 0; settings[i].file; i++) {
 		snprintf(path, sizeof(path), "/sys/kernel/debug/%s", settings[i].file);
 		ret = t1_write_file(path, settings[i].text);
 		if (ret)
