@@ -307,7 +307,7 @@ TEST_F(pasid, silence)
 	t1_pasid_alloc(c, 5, 5);
 	before = kernel_log(&size_before);
 	if (!before)
-		SKIP(return, "no access to the log: run as root, or sysctl kernel.dmesg_restrict=0");
+		SKIP(return, "cannot read the log: run as root or set kernel.dmesg_restrict=0");
 	for (i = 0; i < 20000; i++) {
 		ASSERT_EQ(-ENOSPC, __t1_pasid_alloc(c, 5, 5));
 		ASSERT_EQ(-ENOENT, __t1_pasid_free(c, 6, 6));

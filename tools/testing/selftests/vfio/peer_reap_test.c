@@ -156,6 +156,7 @@ FIXTURE_VARIANT_ADD(reap, unmap) { .walker = walk_unmap };
 FIXTURE_VARIANT_ADD(reap, unmap_all) {
 	.walker = walk_unmap_all, .result = SIZE, .takes_ram = true,
 };
+
 FIXTURE_VARIANT_ADD(reap, map) { .walker = walk_map };
 FIXTURE_VARIANT_ADD(reap, info) { .walker = walk_info, .result = 1 };
 FIXTURE_VARIANT_ADD(reap, attach) { .walker = walk_attach };
