@@ -12,7 +12,7 @@
 
 #define PAGE	0x1000UL
 #define BASE	0x40000000UL	/* of each mapping */
-#define MAX	8		/* pages of a mapping, and so ranges or gaps of it */
+#define MOST	8		/* pages of a mapping, and so ranges or gaps of it */
 
 /* First and last page of a range or a gap, counted from the mapping's start */
 struct run {
@@ -22,7 +22,7 @@ struct run {
 
 struct runs {
 	unsigned int count;
-	struct run run[MAX];
+	struct run run[MOST];
 };
 
 struct gap_case {
@@ -119,7 +119,7 @@ static void walk(const struct list_head *list, unsigned int pages,
 
 	memset(found, 0, sizeof(*found));
 	for (more = vfio_peer_first_gap(&gap, list, BASE, BASE + pages * PAGE);
-	     more && found->count < MAX; more = vfio_peer_next_gap(&gap)) {
+	     more && found->count < MOST; more = vfio_peer_next_gap(&gap)) {
 		run = &found->run[found->count++];
 		run->first = (gap.iova - BASE) / PAGE;
 		run->last = (gap.end - BASE) / PAGE - 1;
@@ -129,7 +129,7 @@ static void walk(const struct list_head *list, unsigned int pages,
 static void gap_table(struct kunit *test)
 {
 	const struct gap_case *c = test->param_value;
-	struct vfio_peer_range ranges[MAX] = { };
+	struct vfio_peer_range ranges[MOST] = { };
 	struct list_head list;
 	struct runs found;
 	unsigned int i;
@@ -174,10 +174,10 @@ static void gap_exhaustive(struct kunit *test)
 	unsigned int pages, mask, cuts;
 	struct list_head list;
 
-	ranges = kunit_kcalloc(test, MAX, sizeof(*ranges), GFP_KERNEL);
+	ranges = kunit_kcalloc(test, MOST, sizeof(*ranges), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, ranges);
 
-	for (pages = 0; pages <= MAX; pages++)
+	for (pages = 0; pages <= MOST; pages++)
 		for (mask = 0; mask < BIT(pages); mask++)
 			for (cuts = 0; cuts < BIT(pages); cuts++) {
 				/* What cuts no range makes no difference */
@@ -199,13 +199,13 @@ static void gap_exhaustive(struct kunit *test)
 static void gap_ranges_unchanged(struct kunit *test)
 {
 	const struct runs runs = RUNS(2, { 1, 2 }, { 5, 6 });
-	struct vfio_peer_range ranges[MAX] = { };
+	struct vfio_peer_range ranges[MOST] = { };
 	struct list_head list;
 	struct runs found;
 
 	make_list(&list, ranges, &runs);
-	walk(&list, MAX, &found);
-	walk(&list, MAX, &found);
+	walk(&list, MOST, &found);
+	walk(&list, MOST, &found);
 	KUNIT_EXPECT_EQ(test, found.count, 3u);
 	KUNIT_EXPECT_PTR_EQ(test, list.next, &ranges[0].mapping_entry);
 	KUNIT_EXPECT_PTR_EQ(test, list.prev, &ranges[1].mapping_entry);
