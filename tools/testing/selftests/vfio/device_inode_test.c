@@ -125,7 +125,7 @@ TEST_F(inode, mapping_outlives_files)
 }
 
 /* A child that is killed with the mapping leaves nothing. */
-TEST_F(inode, killed_process)
+TEST_F_TIMEOUT(inode, killed_process, 120)
 {
 	struct t1_container second;
 	struct t1_device dev;
