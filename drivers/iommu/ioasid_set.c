@@ -335,6 +335,38 @@ static void pasid_owner_take_newest(struct pasid_owner *owner,
 			   batch);
 }
 
+/* Take what is in the pool, up to a batch of it */
+static void pasid_pool_take(struct pasid_pool *pool, struct pasid_batch *batch)
+{
+	lockdep_assert_held(&pasid_lock);
+	while (!list_empty(&pool->newest) && !pasid_batch_full(batch))
+		pasid_take(list_first_entry(&pool->newest, struct pasid, newest),
+			   batch);
+}
+
+/* All that is in @pool, or without one what is beyond the owner's quota */
+static void pasid_free_batches(struct pasid_owner *owner,
+			       struct pasid_pool *pool)
+{
+	struct pasid_batch batch;
+	unsigned long count = 0;
+
+	do {
+		pasid_batch_init(&batch, owner);
+		spin_lock(&pasid_lock);
+		if (pool)
+			pasid_pool_take(pool, &batch);
+		else
+			pasid_owner_take_newest(owner, &batch);
+		spin_unlock(&pasid_lock);
+		pasid_batch_release(&batch);
+		count += batch.count;
+	} while (batch.count);
+
+	if (count)
+		trace_pasid_reclaim(owner->token, count);
+}
+
 /**
  * pasid_owner_trim - Free the PASIDs that an owner has beyond its quota
  * @owner: loses the newest first
@@ -343,20 +375,7 @@ static void pasid_owner_take_newest(struct pasid_owner *owner,
  */
 void pasid_owner_trim(struct pasid_owner *owner)
 {
-	struct pasid_batch batch;
-	unsigned long count = 0;
-
-	do {
-		pasid_batch_init(&batch, owner);
-		spin_lock(&pasid_lock);
-		pasid_owner_take_newest(owner, &batch);
-		spin_unlock(&pasid_lock);
-		pasid_batch_release(&batch);
-		count += batch.count;
-	} while (batch.count);
-
-	if (count)
-		trace_pasid_reclaim(owner->token, count);
+	pasid_free_batches(owner, NULL);
 }
 EXPORT_SYMBOL_GPL(pasid_owner_trim);
 
@@ -461,24 +480,7 @@ EXPORT_SYMBOL_GPL(pasid_pool_count);
  */
 void pasid_pool_reclaim(struct pasid_pool *pool)
 {
-	struct pasid_owner *owner = pool->owner;
-	struct pasid_batch batch;
-	unsigned long count = 0;
-
-	do {
-		pasid_batch_init(&batch, owner);
-		spin_lock(&pasid_lock);
-		while (!list_empty(&pool->newest) && !pasid_batch_full(&batch))
-			pasid_take(list_first_entry(&pool->newest,
-						    struct pasid, newest),
-				   &batch);
-		spin_unlock(&pasid_lock);
-		pasid_batch_release(&batch);
-		count += batch.count;
-	} while (batch.count);
-
-	if (count)
-		trace_pasid_reclaim(owner->token, count);
+	pasid_free_batches(pool->owner, pool);
 }
 EXPORT_SYMBOL_GPL(pasid_pool_reclaim);
 

@@ -354,10 +354,9 @@ void vfio_pasid_detach_group(struct vfio_pasid_container *pc)
 	pc->groups--;
 	if (pc->owner) {
 		if (!pc->groups)
-			pasid_pool_reclaim(&pc->pool);
+			pasid_pool_destroy(&pc->pool);
 		vfio_pasid_owner_lose(pc->owner, 1);
 		if (!pc->groups) {
-			pasid_pool_destroy(&pc->pool);
 			vfio_pasid_owner_leave(pc->owner);
 			pc->owner = NULL;
 		}

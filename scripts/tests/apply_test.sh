@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # The generated tree: made once, kept when nothing changed, never damaged.
 . "$(dirname "$0")/tap.sh"
+small_base
 
 refuses "an unknown base" "unknown base '5.4': choose one of: .*6\.1" env BASE=5.4 scripts/apply
 refuses "an unknown flavour" "unknown flavour 'x': choose one of: bench debug" env FLAVOUR=x scripts/apply

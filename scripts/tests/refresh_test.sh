@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # The way back from the generated tree loses nothing.
 . "$(dirname "$0")/tap.sh"
+small_base
 
 tree_id() { git -C "$tree" rev-parse 'HEAD^{tree}'; }
 

@@ -3,6 +3,7 @@
 # Where a setting comes from: the command line, then .config, then a default
 # that Kconfig and the scripts agree on.
 . "$(dirname "$0")/tap.sh"
+small_base
 
 # shellcheck disable=SC2016	# bash -c expands it
 settings='. scripts/lib.sh; echo $BASE $FLAVOUR $ARCH $VM_MEMORY $VM_CPUS'

@@ -78,3 +78,24 @@ git add -A
 git commit -q -m copy
 tree=$work/repo/build/linux-6.1
 commit_all() { git -C "$tree" commit -q -a "$@"; }
+
+# small_base: from here on the base kernel has only what the patches edit and
+# what its own configuration program needs; a whole one takes minutes to check out
+# again and again.
+small_base()
+{
+	local real small
+
+	real=$(scripts/base)
+	small=$work/cache/base/${real##*/}
+	mkdir -p "$work/cache/base"
+	git init -q --bare -b base "$small"
+	{
+		git -C "$real" ls-tree base | awk '$2 == "blob" { print $4 }'
+		sed -n 's|^--- a/||p' patches/6.1/*.patch
+		printf '%s\n' scripts arch/x86/Makefile drivers/vfio/mdev/Makefile
+	} | sort -u | xargs -d '\n' git -C "$real" archive --prefix=linux/ base -- |
+		scripts/tar-to-git "linux-source-6.1 small" |
+		git -C "$small" fast-import --quiet --done
+	export VFIO_SERIES_CACHE=$work/cache
+}

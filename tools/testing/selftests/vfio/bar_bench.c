@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <time.h>
 
 #include "lib/type1.h"
 
@@ -20,19 +19,6 @@
 static struct t1_container container;
 static struct t1_device dev;
 static void *maps[MANY];
-
-static __u64 now(void)
-{
-	struct timespec ts;
-
-	T1_ASSERT(!clock_gettime(CLOCK_MONOTONIC, &ts));
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
-
-static void sample(const char *name, __u64 ns)
-{
-	printf("%s %llu\n", name, ns);
-}
 
 /* Not touch_read(), whose preparations for SIGBUS would count as well */
 static void touch(const void *addr)
@@ -72,15 +58,15 @@ static void bench_few(void)
 	int i;
 
 	for (i = 0; i < MANY / FEW; i++) {
-		start = now();
+		start = t1_now();
 		map_pages(FEW);
-		mapped = now();
+		mapped = t1_now();
 		touch_pages(FEW);
-		touched = now();
+		touched = t1_now();
 		unmap_pages(FEW);
-		sample("few_map", (mapped - start) / FEW);
-		sample("few_touch", (touched - mapped) / FEW);
-		sample("few_both", (touched - start) / FEW);
+		t1_sample("few_map", (mapped - start) / FEW);
+		t1_sample("few_touch", (touched - mapped) / FEW);
+		t1_sample("few_both", (touched - start) / FEW);
 	}
 }
 
@@ -88,27 +74,27 @@ static void bench_many(void)
 {
 	__u64 start, mapped, touched;
 
-	start = now();
+	start = t1_now();
 	map_pages(MANY);
-	mapped = now();
+	mapped = t1_now();
 	touch_pages(MANY);
-	touched = now();
-	sample("many_map", (mapped - start) / MANY);
-	sample("many_touch", (touched - mapped) / MANY);
-	sample("many_both", (touched - start) / MANY);
+	touched = t1_now();
+	t1_sample("many_map", (mapped - start) / MANY);
+	t1_sample("many_touch", (touched - mapped) / MANY);
+	t1_sample("many_both", (touched - start) / MANY);
 
-	start = now();
+	start = t1_now();
 	t1_set_command(&dev, PCI_COMMAND_MEMORY, false);
-	sample("many_zap", now() - start);
+	t1_sample("many_zap", t1_now() - start);
 	t1_set_command(&dev, PCI_COMMAND_MEMORY, true);
 
-	start = now();
+	start = t1_now();
 	touch_pages(MANY);
-	sample("many_touch_again", (now() - start) / MANY);
+	t1_sample("many_touch_again", (t1_now() - start) / MANY);
 
-	start = now();
+	start = t1_now();
 	unmap_pages(MANY);
-	sample("many_unmap", (now() - start) / MANY);
+	t1_sample("many_unmap", (t1_now() - start) / MANY);
 }
 
 static void bench_large(void)
@@ -117,12 +103,12 @@ static void bench_large(void)
 	char *bar;
 
 	bar = t1_bar_mmap(&dev, 2, 0, size);
-	start = now();
+	start = t1_now();
 	touch(bar);
-	sample("large_first_touch", now() - start);
+	t1_sample("large_first_touch", t1_now() - start);
 	for (pos = PAGE; pos < size; pos += PAGE)
 		touch(bar + pos);
-	sample("large_every_page", now() - start);
+	t1_sample("large_every_page", t1_now() - start);
 	munmap(bar, size);
 }
 

@@ -30,20 +30,12 @@
 struct storm {
 	struct t1_device *dev;
 	char *map;
-	time_t end;
+	__u64 end;	/* by t1_now() */
 };
-
-static time_t now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec;
-}
 
 static bool goes_on(struct storm *storm)
 {
-	return now() < storm->end;
+	return t1_now() < storm->end;
 }
 
 static void check(const char *map, unsigned long first, unsigned long page)
@@ -207,7 +199,7 @@ FIXTURE_TEARDOWN(storm)
 
 TEST_F_TIMEOUT(storm, access_is_right_or_sigbus, 120)
 {
-	struct storm storm = { &self->dev, self->map, now() + SECONDS };
+	struct storm storm = { &self->dev, self->map, t1_now() + SECONDS * 1000000000ULL };
 	unsigned long page;
 	pthread_t toggler;
 	void *cycles;

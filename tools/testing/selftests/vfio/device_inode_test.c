@@ -35,22 +35,10 @@ static long read_number(const char *path)
 	return value;
 }
 
-static int write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY), ret = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, strlen(text)) < 0)
-		ret = -errno;
-	close(fd);
-	return ret;
-}
-
 static long inodes(void)
 {
 	/* Only root can; others have to do with the slack. */
-	write_file("/proc/sys/vm/drop_caches", "2");
+	__t1_write_file("/proc/sys/vm/drop_caches", "2");
 	return read_number("/proc/sys/fs/inode-nr");
 }
 
@@ -160,8 +148,8 @@ static bool rebind(const char *bdf)
 
 	snprintf(path, sizeof(path), "/dev/vfio/%d", t1_group_of(bdf));
 	return !stat(path, &st) &&
-	       !write_file("/sys/bus/pci/drivers/vfio-pci/unbind", bdf) &&
-	       !write_file("/sys/bus/pci/drivers/vfio-pci/bind", bdf) &&
+	       !__t1_write_file("/sys/bus/pci/drivers/vfio-pci/unbind", bdf) &&
+	       !__t1_write_file("/sys/bus/pci/drivers/vfio-pci/bind", bdf) &&
 	       !chown(path, st.st_uid, st.st_gid);
 }
 
@@ -170,9 +158,9 @@ static bool rebind(const char *bdf)
 /* Forget what others leaked. False without kmemleak, or after it gave up. */
 static bool kmemleak_start(void)
 {
-	if (write_file(KMEMLEAK, "scan"))
+	if (__t1_write_file(KMEMLEAK, "scan"))
 		return false;
-	T1_ASSERT_OK(write_file(KMEMLEAK, "clear"));
+	t1_write_file(KMEMLEAK, "clear");
 	return true;
 }
 
@@ -184,8 +172,8 @@ static bool kmemleak_found(void)
 
 	/* It does not report what is younger than some seconds. */
 	sleep(6);
-	T1_ASSERT_OK(write_file(KMEMLEAK, "scan"));
-	T1_ASSERT_OK(write_file(KMEMLEAK, "scan"));
+	t1_write_file(KMEMLEAK, "scan");
+	t1_write_file(KMEMLEAK, "scan");
 	f = fopen(KMEMLEAK, "r");
 	T1_ASSERT(f);
 	while (fgets(line, sizeof(line), f)) {

@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "lib/type1.h"
@@ -24,19 +23,6 @@
 
 static struct t1_container container;
 static struct t1_group *group;
-
-static __u64 now(void)
-{
-	struct timespec ts;
-
-	T1_ASSERT(!clock_gettime(CLOCK_MONOTONIC, &ts));
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
-
-static void sample(const char *name, __u64 number)
-{
-	printf("%s %llu\n", name, number);
-}
 
 static void open_container(struct t1_container *c, struct t1_group **g, unsigned int nth)
 {
@@ -53,17 +39,17 @@ static void alloc_many(int count)
 /* An extension that the backend does not know: into it and back */
 static void bench_null(void)
 {
-	__u64 begin = now();
+	__u64 begin = t1_now();
 	int i;
 
 	for (i = 0; i < CALLS; i++)
 		ioctl(container.fd, VFIO_CHECK_EXTENSION, 0x7fff);
-	sample("null_ioctl", (now() - begin) / CALLS);
+	t1_sample("null_ioctl", (t1_now() - begin) / CALLS);
 }
 
 static void bench_pair(const char *name)
 {
-	__u64 begin = now();
+	__u64 begin = t1_now();
 	__u32 pasid;
 	int i;
 
@@ -71,15 +57,15 @@ static void bench_pair(const char *name)
 		pasid = t1_pasid_alloc(&container, 1, LAST);
 		T1_ASSERT(__t1_pasid_free(&container, pasid, pasid) == 1);
 	}
-	sample(name, (now() - begin) / CALLS);
+	t1_sample(name, (t1_now() - begin) / CALLS);
 }
 
 static void bench_alloc(const char *name)
 {
-	__u64 begin = now();
+	__u64 begin = t1_now();
 
 	alloc_many(FEW);
-	sample(name, (now() - begin) / FEW);
+	t1_sample(name, (t1_now() - begin) / FEW);
 }
 
 static long slab_bytes(void)
@@ -104,10 +90,10 @@ static void bench_reclaim(const char *name, int count)
 
 	alloc_many(count);
 	if (count == MANY)
-		sample("bytes_per_pasid", (slab_bytes() - before) / count);
-	begin = now();
+		t1_sample("bytes_per_pasid", (slab_bytes() - before) / count);
+	begin = t1_now();
 	T1_ASSERT(!ioctl(group->fd, VFIO_GROUP_UNSET_CONTAINER));
-	sample(name, (now() - begin) / count);
+	t1_sample(name, (t1_now() - begin) / count);
 	T1_ASSERT(!ioctl(group->fd, VFIO_GROUP_SET_CONTAINER, &container.fd));
 	T1_ASSERT(!ioctl(container.fd, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU));
 }
@@ -115,11 +101,11 @@ static void bench_reclaim(const char *name, int count)
 /* Pairs of ALLOC and FREE in a second */
 static long pair_rate(struct t1_container *c)
 {
-	__u64 end = now() + RATE_SECONDS * 1000000000ULL;
+	__u64 end = t1_now() + RATE_SECONDS * 1000000000ULL;
 	long count = 0;
 	__u32 pasid;
 
-	for (; now() < end; count++) {
+	for (; t1_now() < end; count++) {
 		pasid = t1_pasid_alloc(c, 1, LAST);
 		T1_ASSERT(__t1_pasid_free(c, pasid, pasid) == 1);
 	}
@@ -146,7 +132,7 @@ static void bench_two(void)
 	rate = pair_rate(&container);
 	T1_ASSERT(read(pipes[0], &other, sizeof(other)) == sizeof(other));
 	wait(NULL);
-	sample("pairs_of_each_of_two", rate < other ? rate : other);
+	t1_sample("pairs_of_each_of_two", rate < other ? rate : other);
 }
 
 static void bench(void)
@@ -157,7 +143,7 @@ static void bench(void)
 	bench_alloc("alloc_few");
 	bench_pair("pair_few");
 	T1_ASSERT(__t1_pasid_free(&container, 1, LAST) == 2 * FEW);
-	sample("pairs_of_one", pair_rate(&container));
+	t1_sample("pairs_of_one", pair_rate(&container));
 	bench_two();
 	bench_reclaim("reclaim_few", FEW * 10);
 	alloc_many(MANY);

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <time.h>
 
 #include "lib/type1.h"
 
@@ -24,29 +23,24 @@ static struct t1_container container;
 static struct t1_device dev;
 static char *bar;
 
-static __u64 now(void)
-{
-	struct timespec ts;
-
-	T1_ASSERT(!clock_gettime(CLOCK_MONOTONIC, &ts));
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
-
 static void sample(const char *what, const char *size, __u64 ns)
 {
-	printf("%s_%s %llu\n", what, size, ns);
+	char name[32];
+
+	snprintf(name, sizeof(name), "%s_%s", what, size);
+	t1_sample(name, ns);
 }
 
 static void bench_map(const char *name, void *addr, __u64 size)
 {
 	__u64 start, mapped;
 
-	start = now();
+	start = t1_now();
 	t1_map(&container, addr, IOVA, size, T1_RW);
-	mapped = now();
+	mapped = t1_now();
 	t1_unmap(&container, IOVA, size);
 	sample("map", name, mapped - start);
-	sample("unmap", name, now() - mapped);
+	sample("unmap", name, t1_now() - mapped);
 }
 
 static void bench_ram(const char *name, int advice)
@@ -95,14 +89,14 @@ static void bench_many(void)
 	/* What the CPU has mapped is not the question here. */
 	off_and_on();
 	map_many();
-	start = now();
+	start = t1_now();
 	unmap_many();
 	map_many();
-	sample("many", "remap", now() - start);
+	t1_sample("many_remap", t1_now() - start);
 
-	start = now();
+	start = t1_now();
 	off_and_on();
-	sample("many", "off_on", now() - start);
+	t1_sample("many_off_on", t1_now() - start);
 	unmap_many();
 }
 

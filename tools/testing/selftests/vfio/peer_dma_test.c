@@ -12,13 +12,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/userfaultfd.h>
-#include <pthread.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "../kselftest_harness.h"
@@ -344,85 +339,25 @@ TEST_F(peer, attach_and_detach)
 	EXPECT_EQ(0, unmapped(&self->rig));
 }
 
-static int dirty_pages(struct t1_container *c, __u32 flags, void *bitmap)
-{
-	struct {
-		struct vfio_iommu_type1_dirty_bitmap head;
-		struct vfio_iommu_type1_dirty_bitmap_get get;
-	} dirty = {
-		.head = { .argsz = sizeof(dirty), .flags = flags },
-		.get = {
-			.iova = RAM_IOVA,
-			.size = SIZE,
-			.bitmap = { .pgsize = PAGE, .size = 8, .data = bitmap },
-		},
-	};
-
-	return ioctl(c->fd, VFIO_IOMMU_DIRTY_PAGES, &dirty) ? -errno : 0;
-}
-
-/*
- * A container whose owner sits in an ioctl, on a page that userfaultfd does not
- * deliver and with the container's lock held, keeps nobody from closing the
- * target. MAP_DMA would not do: it does not wait for userfaultfd.
- */
-struct stuck {
-	struct t1_container *container;
-	void *page;
-	int result;
-};
-
-static void *stuck_ioctl(void *arg)
-{
-	struct stuck *stuck = arg;
-
-	stuck->result = dirty_pages(stuck->container, VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
-				    stuck->page);
-	return NULL;
-}
-
+/* A container whose owner sits in an ioctl keeps nobody from closing the target. */
 TEST_F(peer, close_never_waits)
 {
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
-	struct uffdio_zeropage zero = { };
-	struct timespec begin, end;
-	struct stuck stuck = { .container = &self->rig.mine };
-	struct uffd_msg msg;
-	pthread_t thread;
-	char *page;
-	int uffd;
+	struct t1_container *c = &self->rig.mine;
+	struct t1_busy busy;
+	__u64 begin;
 
-	uffd = syscall(__NR_userfaultfd, O_CLOEXEC);
-	if (uffd < 0)
-		SKIP(return, "no userfaultfd: sysctl vm.unprivileged_userfaultfd=1");
-	ASSERT_EQ(0, ioctl(uffd, UFFDIO_API, &api));
-	page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	reg.range.start = (unsigned long)page;
-	reg.range.len = PAGE;
-	ASSERT_EQ(0, ioctl(uffd, UFFDIO_REGISTER, &reg));
-
-	t1_map(&self->rig.mine, self->rig.bar, PEER_IOVA, SIZE, RW);
+	t1_map(c, self->rig.bar, PEER_IOVA, SIZE, RW);
 	ASSERT_TRUE(dma_arrives(&self->rig, PEER_IOVA, self->rig.bar));
-	ASSERT_EQ(0, dirty_pages(&self->rig.mine, VFIO_IOMMU_DIRTY_PAGES_FLAG_START, NULL));
-	stuck.page = page;
-	ASSERT_EQ(0, pthread_create(&thread, NULL, stuck_ioctl, &stuck));
-	ASSERT_EQ(sizeof(msg), read(uffd, &msg, sizeof(msg)));
+	if (__t1_busy_begin(&busy, c, RAM_IOVA, SIZE))
+		SKIP(return, T1_STALL_HINT);
 
-	/* Now the thread has the container's lock. */
-	clock_gettime(CLOCK_MONOTONIC, &begin);
+	begin = t1_now();
 	expect_lost(PEER_IOVA, close_target(&self->rig), open_target(&self->rig));
-	clock_gettime(CLOCK_MONOTONIC, &end);
-	EXPECT_GT(10, end.tv_sec - begin.tv_sec);
+	EXPECT_GT(10000000000ULL, t1_now() - begin);
 
-	zero.range = reg.range;
-	ASSERT_EQ(0, ioctl(uffd, UFFDIO_ZEROPAGE, &zero));
-	pthread_join(thread, NULL);
-	EXPECT_EQ(0, stuck.result);
-	EXPECT_EQ(0, dirty_pages(&self->rig.mine, VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP, NULL));
+	t1_busy_end(&busy);
+	EXPECT_EQ(0, __t1_dirty_pages(c, VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP, 0, 0, NULL));
 	EXPECT_EQ(0, unmapped(&self->rig));
-	munmap(page, PAGE);
-	close(uffd);
 }
 
 TEST_HARNESS_MAIN

@@ -24,23 +24,12 @@
 #define IOVA	0x2000000UL
 #define REG	0x200	/* at 0x5000 in e1000e's BAR: keeps what is written */
 
-static int write_file(const char *path, const void *data, size_t size)
-{
-	int fd = open(path, O_WRONLY), ret;
-
-	if (fd < 0)
-		return -errno;
-	ret = write(fd, data, size) < 0 ? -errno : 0;
-	close(fd);
-	return ret;
-}
-
 static int write_sysfs(const char *bdf, const char *name, const char *value)
 {
 	char path[PATH_MAX];
 
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/%s", bdf, name);
-	return write_file(path, value, strlen(value));
+	return __t1_write_file(path, value);
 }
 
 FIXTURE(host) {
@@ -147,7 +136,7 @@ static int inject_error(const char *bdf, __u32 status)
 	error.bus = bus;
 	error.dev = dev;
 	error.fn = fn;
-	return write_file("/dev/aer_inject", &error, sizeof(error));
+	return __t1_write_data("/dev/aer_inject", &error, sizeof(error));
 }
 
 #define require_error(status) do {					\
@@ -251,7 +240,7 @@ FIXTURE_SETUP(pf)
 		T1_SKIP("no PF: QEMU: -device nvme-subsys,... -device nvme,sriov_max_vfs=1,...");
 	if (t1_trace_start(&self->trace))
 		T1_SKIP("no trace: run as root, with tracefs");
-	ASSERT_EQ(0, write_file("/sys/module/vfio_pci/parameters/enable_sriov", "Y", 1));
+	ASSERT_EQ(0, __t1_write_file("/sys/module/vfio_pci/parameters/enable_sriov", "Y"));
 	t1_rig_open(&self->rig, edu);
 	t1_container_open(&self->c);
 	t1_device_open(&self->pf, &self->c, bdf);

@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -73,8 +72,14 @@ static void put_ram(void *addr, size_t size)
 
 static void target_open(struct target *t)
 {
+	int ret;
+
 	t1_container_open(&t->c);
-	t1_device_open(&t->dev, &t->c, t->bdf);
+	/* Whoever is mapping its memory right now keeps the device for a moment more. */
+	do {
+		ret = __t1_device_open(&t->dev, &t->c, t->bdf);
+	} while (ret == -EBUSY && !usleep(100));
+	T1_ASSERT_OK(ret);
 	T1_ASSERT(mmap(t->mem, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, t->dev.fd,
 		       t1_bar_offset(&t->dev, t->bar, 0)) == t->mem);
 }
@@ -125,11 +130,7 @@ static void do_unmap(struct worker *w)
 
 static void do_unmap_all(struct worker *w)
 {
-	struct vfio_iommu_type1_dma_unmap unmap = {
-		.argsz = sizeof(unmap), .flags = VFIO_DMA_UNMAP_FLAG_ALL,
-	};
-
-	ioctl(engines[choose(w, 2)].c.fd, VFIO_IOMMU_UNMAP_DMA, &unmap);
+	__t1_unmap_all(&engines[choose(w, 2)].c, NULL);
 }
 
 static void do_toggle(struct worker *w)
@@ -280,7 +281,7 @@ FIXTURE_TEARDOWN(peers)
 {
 }
 
-TEST_F_TIMEOUT(peers, random_steps, 100)
+TEST_F_TIMEOUT(peers, random_steps, 200)
 {
 	unsigned int i, avail, seed = get_seed();
 	pthread_t dma[2];
@@ -318,11 +319,7 @@ TEST_F_TIMEOUT(peers, random_steps, 100)
 	for (i = 0; i < TARGETS; i++)
 		target_close(&targets[i]);
 	for (i = 0; i < 2; i++) {
-		struct vfio_iommu_type1_dma_unmap unmap = {
-			.argsz = sizeof(unmap), .flags = VFIO_DMA_UNMAP_FLAG_ALL,
-		};
-
-		EXPECT_EQ(0, ioctl(engines[i].c.fd, VFIO_IOMMU_UNMAP_DMA, &unmap));
+		EXPECT_EQ(0, __t1_unmap_all(&engines[i].c, NULL));
 		EXPECT_EQ(avail, t1_dma_avail(&engines[i].c));
 		engine_close(&engines[i]);
 		t1_container_close(&engines[i].c);

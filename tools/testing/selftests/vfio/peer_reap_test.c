@@ -4,20 +4,13 @@
  * cut, the mapping waits to be reaped. Whoever gets the container's lock next
  * reaps it first and never sees it; if nobody comes, a worker does.
  *
- * The lock is held by an ioctl that faults on a page which userfaultfd does not
- * deliver. The one that shall come next waits for it before the device is
- * released, so that it is there before the worker.
+ * The one that shall come next waits for the lock before the device is released,
+ * so that it is there before the worker.
  *
  * Fails on stock 6.1: the mapping is never removed.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/userfaultfd.h>
 #include <pthread.h>
-#include <stdio.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "../kselftest_harness.h"
@@ -28,18 +21,11 @@
 #define IOVA	0x2000000UL
 #define TOTAL	(2 * SIZE)	/* RAM, then the BAR */
 
-struct busy {
-	int uffd, result;
-	void *page;
-	pthread_t thread;
-	struct t1_container *c;
-};
-
 FIXTURE(reap) {
 	struct t1_rig rig;
 	struct t1_target target;
 	char *area;
-	struct busy busy;
+	struct t1_busy busy;
 	__u64 locked;	/* memory, without the mapping */
 };
 
@@ -52,60 +38,6 @@ FIXTURE_VARIANT(reap) {
 	bool takes_ram;	/* the rig's mapping as well */
 };
 
-static int dirty(struct t1_container *c, __u32 flags, void *bitmap)
-{
-	struct {
-		struct vfio_iommu_type1_dirty_bitmap head;
-		struct vfio_iommu_type1_dirty_bitmap_get get;
-	} arg = {
-		.head = { .argsz = sizeof(arg), .flags = flags },
-		.get = {
-			.iova = T1_RIG_RAM, .size = SIZE,
-			.bitmap = { .pgsize = T1_PAGE, .size = 8, .data = bitmap },
-		},
-	};
-
-	return ioctl(c->fd, VFIO_IOMMU_DIRTY_PAGES, &arg) ? -errno : 0;
-}
-
-static void *be_busy(void *arg)
-{
-	struct busy *busy = arg;
-
-	busy->result = dirty(busy->c, VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP, busy->page);
-	return NULL;
-}
-
-/* From now on a thread holds the container's lock. */
-static void busy_begin(struct busy *busy, struct t1_container *c)
-{
-	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
-	struct uffd_msg msg;
-
-	busy->c = c;
-	T1_ASSERT_OK(dirty(c, VFIO_IOMMU_DIRTY_PAGES_FLAG_START, NULL));
-	busy->page = mmap(NULL, T1_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-			  -1, 0);
-	T1_ASSERT(busy->page != MAP_FAILED);
-	reg.range.start = (unsigned long)busy->page;
-	reg.range.len = T1_PAGE;
-	T1_ASSERT(!ioctl(busy->uffd, UFFDIO_REGISTER, &reg));
-	T1_ASSERT(!pthread_create(&busy->thread, NULL, be_busy, busy));
-	T1_ASSERT(read(busy->uffd, &msg, sizeof(msg)) == sizeof(msg));
-}
-
-static void busy_end(struct busy *busy)
-{
-	struct uffdio_zeropage zero = {
-		.range = { .start = (unsigned long)busy->page, .len = T1_PAGE },
-	};
-
-	T1_ASSERT(!ioctl(busy->uffd, UFFDIO_ZEROPAGE, &zero));
-	pthread_join(busy->thread, NULL);
-	T1_ASSERT_OK(busy->result);
-	munmap(busy->page, T1_PAGE);
-}
-
 static long walk_unmap(struct t1_rig *rig)
 {
 	__u64 size;
@@ -116,11 +48,10 @@ static long walk_unmap(struct t1_rig *rig)
 
 static long walk_unmap_all(struct t1_rig *rig)
 {
-	struct vfio_iommu_type1_dma_unmap unmap = {
-		.argsz = sizeof(unmap), .flags = VFIO_DMA_UNMAP_FLAG_ALL,
-	};
+	__u64 size;
+	int ret = __t1_unmap_all(&rig->c, &size);
 
-	return ioctl(rig->c.fd, VFIO_IOMMU_UNMAP_DMA, &unmap) ? -errno : (long)unmap.size;
+	return ret ? ret : (long)size;
 }
 
 static long walk_map(struct t1_rig *rig)
@@ -148,6 +79,8 @@ static long walk_attach(struct t1_rig *rig)
 
 static long walk_detach(struct t1_rig *rig)
 {
+	/* This, too, keeps the device open. */
+	munmap(rig->bar0, T1_EDU_BAR_SIZE);
 	t1_device_close(&rig->edu);
 	return 0;
 }
@@ -165,14 +98,9 @@ FIXTURE_VARIANT_ADD(reap, worker) { .walker = NULL };
 
 FIXTURE_SETUP(reap)
 {
-	struct uffdio_api api = { .api = UFFD_API };
 	const char *edu = t1_require(T1_EDU, 0), *bdf = t1_require(T1_IVSHMEM, 0);
 
 	t1_require(T1_EDU, 1);
-	self->busy.uffd = syscall(__NR_userfaultfd, O_CLOEXEC);
-	if (self->busy.uffd < 0)
-		T1_SKIP("no userfaultfd: type: sysctl vm.unprivileged_userfaultfd=1");
-	ASSERT_EQ(0, ioctl(self->busy.uffd, UFFDIO_API, &api));
 	t1_rig_open(&self->rig, edu);
 	self->locked = t1_locked_kib();
 	t1_target_open(&self->target, bdf, 2, 0);
@@ -186,7 +114,6 @@ FIXTURE_SETUP(reap)
 
 FIXTURE_TEARDOWN(reap)
 {
-	close(self->busy.uffd);
 }
 
 struct walk {
@@ -219,7 +146,8 @@ TEST_F(reap, next_holder)
 	pthread_t thread;
 
 	EXPECT_TRUE(t1_dma_arrives(&self->rig, IOVA + SIZE, self->target.mem));
-	busy_begin(&self->busy, &self->rig.c);
+	if (__t1_busy_begin(&self->busy, &self->rig.c, T1_RIG_RAM, SIZE))
+		SKIP(return, T1_STALL_HINT);
 	if (walk.walker) {
 		ASSERT_EQ(0, pthread_create(&thread, NULL, do_walk, &walk));
 		usleep(100000);
@@ -227,7 +155,7 @@ TEST_F(reap, next_holder)
 	munmap(self->area, TOTAL);
 	t1_target_close(&self->target);
 	EXPECT_EQ(self->locked + SIZE / 1024, t1_locked_kib());
-	busy_end(&self->busy);
+	t1_busy_end(&self->busy);
 	if (walk.walker)
 		pthread_join(thread, NULL);
 	EXPECT_EQ(variant->result, walk.result);

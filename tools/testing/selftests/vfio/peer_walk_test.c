@@ -103,22 +103,6 @@ static int do_unmap(struct t1_container *c, struct unmap *unmap, __u32 flags, __
 	return ioctl(c->fd, VFIO_IOMMU_UNMAP_DMA, unmap) ? -errno : 0;
 }
 
-static int dirty(struct t1_container *c, __u32 flags, __u64 *bitmap)
-{
-	struct {
-		struct vfio_iommu_type1_dirty_bitmap head;
-		struct vfio_iommu_type1_dirty_bitmap_get get;
-	} arg = {
-		.head = { .argsz = sizeof(arg), .flags = flags },
-		.get = {
-			.iova = IOVA, .size = TOTAL,
-			.bitmap = { .pgsize = T1_PAGE, .size = 8, .data = bitmap },
-		},
-	};
-
-	return ioctl(c->fd, VFIO_IOMMU_DIRTY_PAGES, &arg) ? -errno : 0;
-}
-
 TEST_F(walk, unmap)
 {
 	expect_reachable(IOVA, self->area);
@@ -151,7 +135,7 @@ TEST_F(walk, unmap_with_dirty_bitmap)
 	struct unmap unmap = { };
 	__u64 bitmap = 0;
 
-	ASSERT_EQ(0, dirty(&self->rig.c, VFIO_IOMMU_DIRTY_PAGES_FLAG_START, NULL));
+	ASSERT_EQ(0, __t1_dirty_pages(&self->rig.c, VFIO_IOMMU_DIRTY_PAGES_FLAG_START, 0, 0, NULL));
 	unmap.bitmap.pgsize = T1_PAGE;
 	unmap.bitmap.size = sizeof(bitmap);
 	unmap.bitmap.data = &bitmap;
@@ -160,7 +144,7 @@ TEST_F(walk, unmap_with_dirty_bitmap)
 	EXPECT_EQ(TOTAL, unmap.head.size);
 	/* No device here says what it wrote: it may be anything it can reach. */
 	EXPECT_EQ((1ULL << BITS) - 1, bitmap);
-	EXPECT_EQ(0, dirty(&self->rig.c, VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP, NULL));
+	EXPECT_EQ(0, __t1_dirty_pages(&self->rig.c, VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP, 0, 0, NULL));
 }
 
 TEST_F(walk, dirty_tracking)
@@ -168,13 +152,14 @@ TEST_F(walk, dirty_tracking)
 	__u64 bitmap = 0;
 	int i;
 
-	ASSERT_EQ(0, dirty(&self->rig.c, VFIO_IOMMU_DIRTY_PAGES_FLAG_START, NULL));
+	ASSERT_EQ(0, __t1_dirty_pages(&self->rig.c, VFIO_IOMMU_DIRTY_PAGES_FLAG_START, 0, 0, NULL));
 	for (i = 0; i < 2; i++) {
-		ASSERT_EQ(0, dirty(&self->rig.c, VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP, &bitmap));
+		ASSERT_EQ(0, __t1_dirty_pages(&self->rig.c, VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
+					      IOVA, TOTAL, &bitmap));
 		EXPECT_EQ((1ULL << BITS) - 1, bitmap);
 		set_memory(&self->first, variant->off == !i);
 	}
-	EXPECT_EQ(0, dirty(&self->rig.c, VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP, NULL));
+	EXPECT_EQ(0, __t1_dirty_pages(&self->rig.c, VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP, 0, 0, NULL));
 	set_memory(&self->first, !variant->off);
 	expect_reachable(IOVA, self->area);
 	t1_unmap(&self->rig.c, IOVA, TOTAL);

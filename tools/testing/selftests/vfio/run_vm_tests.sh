@@ -58,7 +58,7 @@ pasid_fail_nth   | devices | root | 120 | pasid_fail_nth
 peer_dma         | devices | both | 240 | peer_dma_test
 peer_fail_nth    | devices | root | 120 | peer_fail_nth
 peer_host        | devices | root | 120 | peer_host_test
-peer_random      | devices | both | 120 | peer_random_test
+peer_random      | devices | both | 240 | peer_random_test
 peer_reap        | devices | both | 120 | peer_reap_test
 peer_reset       | devices | both | 120 | peer_reset_test
 peer_update      | devices | both | 120 | peer_update_test
@@ -176,8 +176,7 @@ for name; do
 done
 
 log=$(mktemp)
-one=$(mktemp)
-trap 'rm -f "$log" "$one"' EXIT
+trap 'rm -f "$log"' EXIT
 for machine in $(selected "$@" | awk '!seen[$2]++ { print $2 }'); do
 	names=() limit=60
 	while read -r name on who seconds _; do
@@ -186,16 +185,9 @@ for machine in $(selected "$@" | awk '!seen[$2]++ { print $2 }'); do
 		[[ $who != both ]] || seconds=$((2 * seconds))
 		limit=$((limit + seconds * factor))
 	done < <(selected "$@")
-	for attempt in 1 2; do
-		"$here/vmtest.sh" "${vmtest[@]}" -t "$limit" \
-			-q "${machines[$machine]//[$'\n\t']/ }" -- \
-			"$here/run_vm_tests.sh" --inside "$factor" "${names[@]}" 2>&1 | tee "$one"
-		status=${PIPESTATUS[0]}
-		# QEMU itself broke down, and with it what was seen so far.
-		[[ $status == 126 && $attempt == 1 ]] || break
-		echo "# machine $machine broke down, all of it once more"
-	done
-	cat "$one" >>"$log"
+	"$here/vmtest.sh" "${vmtest[@]}" -t "$limit" -q "${machines[$machine]//[$'\n\t']/ }" -- \
+		"$here/run_vm_tests.sh" --inside "$factor" "${names[@]}" 2>&1 | tee -a "$log"
+	status=${PIPESTATUS[0]}
 	if [[ $status != 0 ]]; then
 		echo "not ok - machine $machine # vmtest.sh returned $status" | tee -a "$log"
 	fi

@@ -23,9 +23,11 @@ TYPE1_TESTS += peer_update_test
 TYPE1_TESTS += peer_walk_test
 
 TYPE1_LIB := type1
+TYPE1_LIB += type1_bench
 TYPE1_LIB += type1_edu
 TYPE1_LIB += type1_fail
 TYPE1_LIB += type1_fd
+TYPE1_LIB += type1_file
 TYPE1_LIB += type1_find
 TYPE1_LIB += type1_iommu
 TYPE1_LIB += type1_pasid

@@ -144,6 +144,39 @@ void t1_unmap(struct t1_container *c, __u64 iova, __u64 size)
 	T1_ASSERT(unmapped == size);
 }
 
+int __t1_unmap_all(struct t1_container *c, __u64 *unmapped)
+{
+	struct vfio_iommu_type1_dma_unmap unmap = {
+		.argsz = sizeof(unmap),
+		.flags = VFIO_DMA_UNMAP_FLAG_ALL,
+	};
+
+	if (ioctl(c->fd, VFIO_IOMMU_UNMAP_DMA, &unmap))
+		return -errno;
+	if (unmapped)
+		*unmapped = unmap.size;
+	return 0;
+}
+
+int __t1_dirty_pages(struct t1_container *c, __u32 flags, __u64 iova, __u64 size, __u64 *bitmap)
+{
+	struct {
+		struct vfio_iommu_type1_dirty_bitmap head;
+		struct vfio_iommu_type1_dirty_bitmap_get get;
+	} arg = {
+		.head = { .argsz = sizeof(arg), .flags = flags },
+		.get = {
+			.iova = iova,
+			.size = size,
+			.bitmap = {
+				.pgsize = T1_PAGE, .size = sizeof(*bitmap), .data = bitmap,
+			},
+		},
+	};
+
+	return ioctl(c->fd, VFIO_IOMMU_DIRTY_PAGES, &arg) ? -errno : 0;
+}
+
 struct vfio_info_cap_header *t1_info_cap(struct t1_container *c, __u16 id, void *buf, size_t size)
 {
 	struct vfio_iommu_type1_info *info = buf;

@@ -8,6 +8,7 @@
 #ifndef SELFTESTS_VFIO_LIB_TYPE1_H
 #define SELFTESTS_VFIO_LIB_TYPE1_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -45,6 +46,9 @@ void t1_map(struct t1_container *c, void *vaddr, __u64 iova, __u64 size, __u32 f
 /* @unmapped may be NULL; otherwise it gets the number of bytes unmapped. */
 int __t1_unmap(struct t1_container *c, __u64 iova, __u64 size, __u64 *unmapped);
 void t1_unmap(struct t1_container *c, __u64 iova, __u64 size);
+int __t1_unmap_all(struct t1_container *c, __u64 *unmapped);
+/* VFIO_IOMMU_DIRTY_PAGES; the range and its @bitmap of 64 pages are for GET_BITMAP */
+int __t1_dirty_pages(struct t1_container *c, __u32 flags, __u64 iova, __u64 size, __u64 *bitmap);
 /* A capability of VFIO_IOMMU_GET_INFO, in @buf; NULL when there is none such. */
 struct vfio_info_cap_header *t1_info_cap(struct t1_container *c, __u16 id, void *buf, size_t size);
 /* How many more mappings the container takes */
@@ -215,7 +219,11 @@ bool t1_failed(void);
 #define t1_for_each_failure(nth, more)					\
 	for ((nth) = 1, (more) = true; (more) && (nth) < T1_MAX_NTH; (nth)++)
 
-int t1_write_file(const char *path, const char *text);
+/* type1_file.c */
+
+int __t1_write_data(const char *path, const void *data, size_t size);
+int __t1_write_file(const char *path, const char *text);
+void t1_write_file(const char *path, const char *text);
 
 /* type1_pasid.c: PASIDs */
 
@@ -247,6 +255,27 @@ void t1_stall_wait(struct t1_stall *stall);
 /* Go on: the page begins with @data. */
 void t1_stall_end(struct t1_stall *stall, const void *data, size_t size);
 void t1_stall_destroy(struct t1_stall *stall);
+
+/*
+ * A container whose lock is held, by a thread whose ioctl waits for such a page.
+ * MAP_DMA would not do: it does not wait for userfaultfd.
+ */
+struct t1_busy {
+	struct t1_stall stall;
+	struct t1_container *c;
+	__u64 iova, size;	/* of a mapping */
+	pthread_t thread;
+};
+
+int __t1_busy_begin(struct t1_busy *busy, struct t1_container *c, __u64 iova, __u64 size);
+void t1_busy_end(struct t1_busy *busy);
+
+/* type1_bench.c: figures */
+
+/* Nanoseconds since some moment */
+__u64 t1_now(void);
+/* A line of what a benchmark prints; scripts/bench makes medians of them. */
+void t1_sample(const char *name, __u64 number);
 
 /* type1_touch.c: memory that may go away */
 

@@ -12,17 +12,6 @@
 /* Open all the time, for to open it would take what shall fail. */
 static int fail_fd = -1;
 
-int t1_write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY), ret;
-
-	if (fd < 0)
-		return -errno;
-	ret = write(fd, text, strlen(text)) < 0 ? -errno : 0;
-	close(fd);
-	return ret;
-}
-
 int __t1_fail_setup(void)
 {
 	static const struct {
@@ -44,7 +33,7 @@ int __t1_fail_setup(void)
 
 	for (i = 0; settings[i].file; i++) {
 		snprintf(path, sizeof(path), "/sys/kernel/debug/%s", settings[i].file);
-		ret = t1_write_file(path, settings[i].text);
+		ret = __t1_write_file(path, settings[i].text);
 		if (ret)
 			return ret;
 	}

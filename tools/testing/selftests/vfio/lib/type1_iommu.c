@@ -43,18 +43,12 @@ int t1_translates(const char *bdf, __u64 iova)
 	return found;
 }
 
-static int write_file(const char *dir, const char *name, const char *text)
+static int write_trace(struct t1_trace *trace, const char *name, const char *text)
 {
 	char path[128];
-	int fd, ret;
 
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	fd = open(path, O_WRONLY | O_TRUNC);
-	if (fd < 0)
-		return -errno;
-	ret = write(fd, text, strlen(text)) < 0 ? -errno : 0;
-	close(fd);
-	return ret;
+	snprintf(path, sizeof(path), "%s/%s", trace->dir, name);
+	return __t1_write_file(path, text);
 }
 
 int t1_trace_start(struct t1_trace *trace)
@@ -64,7 +58,7 @@ int t1_trace_start(struct t1_trace *trace)
 	snprintf(trace->dir, sizeof(trace->dir), INSTANCES "/vfio_test_%d", getpid());
 	if (mkdir(trace->dir, 0700))
 		return -errno;
-	ret = write_file(trace->dir, "events/vfio_peer/enable", "1");
+	ret = write_trace(trace, "events/vfio_peer/enable", "1");
 	if (ret)
 		rmdir(trace->dir);
 	return ret;
@@ -77,7 +71,7 @@ void t1_trace_stop(struct t1_trace *trace)
 
 void t1_trace_clear(struct t1_trace *trace)
 {
-	T1_ASSERT_OK(write_file(trace->dir, "trace", " "));
+	T1_ASSERT_OK(write_trace(trace, "trace", " "));
 }
 
 /* A letter for each event at @iova, in the order of their time */

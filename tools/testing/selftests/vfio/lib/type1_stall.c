@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * A page that is not there yet: whoever touches it first, the kernel on behalf
- * of a system call included, waits until the test says what it contains.
+ * of a system call included, waits until the test says what it contains. With it,
+ * a thread is made to hold a container's lock for as long as a test likes.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -63,4 +64,35 @@ void t1_stall_destroy(struct t1_stall *stall)
 {
 	munmap(stall->page, stall->size);
 	close(stall->uffd);
+}
+
+static void *be_busy(void *arg)
+{
+	struct t1_busy *busy = arg;
+
+	T1_ASSERT_OK(__t1_dirty_pages(busy->c, VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP, busy->iova,
+				      busy->size, busy->stall.page));
+	return NULL;
+}
+
+int __t1_busy_begin(struct t1_busy *busy, struct t1_container *c, __u64 iova, __u64 size)
+{
+	int ret = __t1_stall_init(&busy->stall);
+
+	if (ret)
+		return ret;
+	busy->c = c;
+	busy->iova = iova;
+	busy->size = size;
+	T1_ASSERT_OK(__t1_dirty_pages(c, VFIO_IOMMU_DIRTY_PAGES_FLAG_START, 0, 0, NULL));
+	T1_ASSERT(!pthread_create(&busy->thread, NULL, be_busy, busy));
+	t1_stall_wait(&busy->stall);
+	return 0;
+}
+
+void t1_busy_end(struct t1_busy *busy)
+{
+	t1_stall_end(&busy->stall, "", 0);
+	T1_ASSERT(!pthread_join(busy->thread, NULL));
+	t1_stall_destroy(&busy->stall);
 }

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "type1.h"
+
+int __t1_write_data(const char *path, const void *data, size_t size)
+{
+	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC), ret;
+
+	if (fd < 0)
+		return -errno;
+	ret = write(fd, data, size) < 0 ? -errno : 0;
+	close(fd);
+	return ret;
+}
+
+int __t1_write_file(const char *path, const char *text)
+{
+	return __t1_write_data(path, text, strlen(text));
+}
+
+void t1_write_file(const char *path, const char *text)
+{
+	T1_ASSERT_OK(__t1_write_file(path, text));
+}
