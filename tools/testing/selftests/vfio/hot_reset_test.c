@@ -215,9 +215,6 @@ TEST_F_TIMEOUT(hot_reset, contention, 60)
 	int i, ret, done = 0, busy = 0, other = 0;
 	time_t end;
 
-	if (variant->kind == T1_NVME)
-		SKIP(return, "QEMU 7.2 crashes when its nvme is reset under access");
-
 	for (i = 0; i < variant->functions; i++) {
 		noise[i].dev = &self->devs[i];
 		noise[i].map = self->maps[i];

@@ -53,13 +53,17 @@ if [[ ! -r $kernel ]]; then
 	exit 1
 fi
 
+# Those of the kernel that the last build is about, with the series' own numbers.
+headers=$(dirname "$(readlink -f "$build/bzImage")")/usr/include
 # Static, for the nested guest has no libraries.
 bin=$(mktemp -d)
 trap 'rm -rf "$bin"' EXIT
 for name in guest_devices guest_bare; do
-	gcc -O2 -Wall -static -pthread -o "$bin/$name" "$here/$name.c" "$here"/lib/*.c
+	gcc -O2 -Wall -static -pthread -isystem "$headers" -o "$bin/$name" "$here/$name.c" "$here"/lib/*.c
 done
 
+# Nested, a CPU that has to wait for the other one's turn takes forever.
+export VMTEST_TCG_THREAD=${VMTEST_TCG_THREAD:-multi}
 "$here/vmtest.sh" -k "$kernel" "${vmtest[@]}" -t "$limit" \
 	-q "-device edu,addr=10.0,dma_mask=0xffffffffff" \
 	-q "-object memory-backend-memfd,id=bar,size=64M,share=on" \

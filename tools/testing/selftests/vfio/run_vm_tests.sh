@@ -68,23 +68,26 @@ peer_walk        | devices | both | 120 | peer_walk_test
 usage() {
 	cat <<-EOF_USAGE
 	usage: ${0##*/} [-k bzImage] [-m modules_dir] [-a 'kernel arguments']
-	       [-t factor] [test...]
+	       [-t factor] [-p part/parts] [test...]
 
 	  -k, -m, -a  as in vmtest.sh
 	  -t          allow this many times the usual time (default 1)
+	  -p          run only a part of the tests, 1/2 or 2/2 for example
 
 	Tests:$(awk -F'|' '{ gsub(/ /, "", $1); if ($1) printf " %s", $1 }' <<<"$tests")
 	Exit status: 0 when nothing failed.
 	EOF_USAGE
 }
 
-# Lines "name machine who seconds command" of the tests named; all by default
+# Lines "name machine who seconds command" of the tests named, all by default;
+# of these, every one that belongs to the part
 selected() {
-	local name machine who seconds command
+	local name machine who seconds command number=0
 	while IFS='|' read -r name machine who seconds command; do
 		name=${name// /}
 		[[ $name ]] || continue
-		if [[ $# == 0 || " $* " == *" $name "* ]]; then
+		[[ $# == 0 || " $* " == *" $name "* ]] || continue
+		if ((number++ % parts + 1 == part)); then
 			echo "$name ${machine// /} ${who// /} ${seconds// /} $command"
 		fi
 	done <<<"$tests"
@@ -143,6 +146,8 @@ inside() { # factor, test...
 	local factor=$1 name machine who seconds command user
 	shift
 	echo "# $(uname -r)"
+	# So that the user can hold a lock as well: FUSE would do, too.
+	sysctl -q vm.unprivileged_userfaultfd=1
 	"$here/bind.sh" -f -u nobody --all-test-devices | sed 's/^/# bound: /' || exit 1
 	while read -r name machine who seconds command; do
 		for user in root user; do
@@ -154,7 +159,7 @@ inside() { # factor, test...
 	exit 0
 }
 
-vmtest=() factor=1
+vmtest=() factor=1 part=1 parts=1
 if [[ ${1:-} == --inside ]]; then
 	cd "$here" || exit 1
 	# Built in place by the kernel's make, or by the repository's.
@@ -162,17 +167,19 @@ if [[ ${1:-} == --inside ]]; then
 	shift
 	inside "$@"
 fi
-while getopts k:m:a:t:h opt; do
+while getopts k:m:a:t:p:h opt; do
 	case $opt in
 	k | m | a) vmtest+=("-$opt" "$OPTARG") ;;
 	t) factor=$OPTARG ;;
+	p) part=${OPTARG%/*} parts=${OPTARG#*/} ;;
 	h) usage; exit 0 ;;
 	*) usage >&2; exit 1 ;;
 	esac
 done
 shift $((OPTIND - 1))
+[[ "$part/$parts" =~ ^[1-9][0-9]*/[1-9][0-9]*$ && $part -le $parts ]] || { usage >&2; exit 1; }
 for name; do
-	[[ $(selected "$name") ]] || { echo "${0##*/}: no test $name" >&2; usage >&2; exit 1; }
+	[[ $(part=1 parts=1; selected "$name") ]] || { echo "${0##*/}: no test $name" >&2; usage >&2; exit 1; }
 done
 
 log=$(mktemp)

@@ -32,5 +32,22 @@ $bb mount -t overlay -o lowerdir=/lower,upperdir=/upper/data,workdir=/upper/work
 for dir in proc sys dev; do
 	$bb mount --move /$dir /new/$dir
 done
+# What programs expect, by busybox: it is here, small, and quick to start.
+cd /new || fail "no overlay"
+$bb mkdir -p dev/pts dev/shm
+$bb mount -t devpts devpts dev/pts
+$bb mount -t tmpfs shm dev/shm
+$bb mount -t tmpfs run run
+$bb mount -t debugfs debugfs sys/kernel/debug
+$bb mount -t tracefs tracefs sys/kernel/tracing
+$bb mount -t cgroup2 cgroup2 sys/fs/cgroup
+$bb ln -sf /proc/self/fd dev/fd
+$bb ln -sf fd/0 dev/stdin
+$bb ln -sf fd/1 dev/stdout
+$bb ln -sf fd/2 dev/stderr
+$bb ip link set lo up
+$bb hostname vmtest
+
 run=$($bb sed -n 's/.*vmtest=\([^ ]*\).*/\1/p' /new/proc/cmdline)
+cd / || fail "no root"
 exec $bb switch_root /new /bin/bash "$run/run.sh" "$run"

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Second half of the boot that vmtest.sh starts: mount what programs expect,
-# load the VFIO modules, run the command, report its status, end the machine.
+# Second half of the boot that vmtest.sh starts: load the VFIO modules, run the
+# command, report its status, end the machine.
 
 run=$1
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -11,7 +11,8 @@ export HOME=/root LANG=C.UTF-8
 port() { # name of the virtio-serial port
 	local dir
 	for dir in /sys/class/virtio-ports/*/; do
-		[[ $(<"$dir/name") == "$1" ]] && basename "$dir"
+		dir=${dir%/}
+		[[ $(<"$dir/name") == "$1" ]] && echo "${dir##*/}"
 	done
 }
 
@@ -28,20 +29,6 @@ fail() {
 	echo ready >&9
 	finish 126
 }
-
-mkdir -p /dev/pts /dev/shm
-mount -t devpts devpts /dev/pts
-mount -t tmpfs shm /dev/shm
-mount -t tmpfs run /run
-mount -t debugfs debugfs /sys/kernel/debug
-mount -t tracefs tracefs /sys/kernel/tracing
-mount -t cgroup2 cgroup2 /sys/fs/cgroup
-ln -sf /proc/self/fd /dev/fd
-ln -sf fd/0 /dev/stdin
-ln -sf fd/1 /dev/stdout
-ln -sf fd/2 /dev/stderr
-ip link set lo up
-hostname vmtest
 
 release=$(uname -r)
 modules=$(<"$run/modules")
