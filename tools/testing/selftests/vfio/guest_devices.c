@@ -90,6 +90,7 @@ static void drive_edu(struct t1_container *container)
 	host_looks("dma_mapped");
 	t1_unmap(container, IOVA, PAGE);
 
+	munmap(bar0, t1_bar_size(&dev, 0));
 	t1_device_close(&dev);
 }
 
@@ -134,6 +135,7 @@ static void drive_ivshmem(struct t1_container *container)
 	fact(count == size / PAGE, "guest: pattern with memory on again",
 	     "%llu of %llu pages match", count, size / PAGE);
 
+	munmap(bar2, size);
 	t1_device_close(&dev);
 }
 

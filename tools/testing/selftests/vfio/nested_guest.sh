@@ -23,8 +23,8 @@ usage() {
 	usage: ${0##*/} bzImage DIRECTORY
 
 	Starts nested guests with this kernel, the modules of the running one and the
-	statically linked programs guest_devices and guest_bare in DIRECTORY, which
-	drive the edu and the ivshmem device.
+	statically linked programs guest_devices, guest_bare and pasid_hog in
+	DIRECTORY, which drive the edu and the ivshmem device.
 	Exit status: 0 when all is as it should be, 4 when something needed is missing.
 	EOF_USAGE
 }
@@ -171,9 +171,20 @@ look() { # state
 	esac
 }
 
+# Sets $line, unless QEMU ends or is silent for minutes.
+next_line() {
+	local part left=48
+	line=''
+	until IFS= read -r -t 5 part <&4; do
+		line+=$part
+		kill -0 "$qemu" 2>/dev/null && ((left--)) || return
+	done
+	line+=$part
+}
+
 listen() {
 	local line
-	while IFS= read -r -t 240 line <&4; do
+	while next_line; do
 		line=${line%$'\r'}
 		case $line in
 		@*)
@@ -205,9 +216,30 @@ groups_free() {
 	echo $free
 }
 
+pasids_in_use() { sed -n 's/^pasid //p' "$cgroup/misc.current"; }
+
+# A process allocates what it is allowed to, and dies.
+account_pasids() {
+	local cgroup=/sys/fs/cgroup/vfio-test hog count
+	echo +misc >/sys/fs/cgroup/cgroup.subtree_control
+	mkdir -p $cgroup
+	coproc hog (
+		echo 0 >$cgroup/cgroup.procs
+		exec "$programs/pasid_hog" "$ivshmem"
+	)
+	read -r count <&"${hog[0]}"
+	expect "host: PASIDs that a process gets" "1000, then: Disk quota exceeded" "$count"
+	expect "host: PASIDs charged to its cgroup" 1000 "$(pasids_in_use)"
+	# shellcheck disable=SC2154 # set by coproc
+	kill -KILL "$hog_PID"
+	wait "$hog_PID" || true
+	expect "host: the same after SIGKILL" 0 "$(pasids_in_use)"
+	rmdir $cgroup
+}
+
 [[ $# == 2 ]] || { usage >&2; exit 1; }
 kernel=$1 programs=$2
-for file in "$kernel" "$programs/guest_devices" "$programs/guest_bare"; do
+for file in "$kernel" "$programs"/{guest_devices,guest_bare,pasid_hog}; do
 	[[ -r $file ]] || missing "no file $file: run make first"
 done
 for tool in qemu-system-x86_64 busybox cpio; do
@@ -234,11 +266,12 @@ start_guest viommu -device intel-iommu,intremap=on,caching-mode=on \
 listen
 stop_guest
 # Without a virtual IOMMU, and with the target in a slot that it can be pulled from
-start_guest bare -device pcie-root-port,id=slot,addr=11.0 \
+start_guest bare -device pcie-root-port,id=rp1,addr=11.0 \
 	-device "vfio-pci,host=$edu,addr=10.0" \
-	-device "vfio-pci,host=$ivshmem,bus=slot,id=target"
+	-device "vfio-pci,host=$ivshmem,bus=rp1,id=target"
 listen
 stop_guest
+account_pasids
 expect "QEMU ended: mappings of devices left" 0 \
 	"$(cat /proc/[0-9]*/maps 2>/dev/null | grep -cF '[vfio-device]' || true)"
 expect "QEMU ended: groups free" 2 "$(groups_free)"

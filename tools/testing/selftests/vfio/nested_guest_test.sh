@@ -55,10 +55,10 @@ fi
 
 # Those of the kernel that the last build is about, with the series' own numbers.
 headers=$(dirname "$(readlink -f "$build/bzImage")")/usr/include
-# Static, for the nested guest has no libraries.
+# Static, as the nested guest has no libraries.
 bin=$(mktemp -d)
 trap 'rm -rf "$bin"' EXIT
-for name in guest_devices guest_bare; do
+for name in guest_devices guest_bare pasid_hog; do
 	gcc -O2 -Wall -static -pthread -isystem "$headers" -o "$bin/$name" "$here/$name.c" "$here"/lib/*.c
 done
 
