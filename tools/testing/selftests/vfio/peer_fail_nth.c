@@ -6,7 +6,8 @@
  *
  * Needs root and CONFIG_FAULT_INJECTION, CONFIG_FAILSLAB, CONFIG_FAIL_PAGE_ALLOC.
  */
-#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -139,14 +140,20 @@ TEST_F(fail, resume)
 	EXPECT_LT(0, lost);
 }
 
-/* Attach another edu's group with the @nth allocation failing; how many were spare? */
-static int attach(struct t1_rig *rig, const char *bdf, unsigned int nth, struct t1_group **group,
-		  unsigned int *left)
+/* What may fail: memory from slabs, whole pages, or both */
+static void set_failing(bool slabs, bool pages)
+{
+	t1_write_file("/sys/kernel/debug/failslab/cache-filter", slabs ? "N" : "Y");
+	t1_write_file("/sys/kernel/debug/fail_page_alloc/min-order", pages ? "0" : "20");
+}
+
+/* Attach a group with the @nth allocation failing; how many were spare? */
+static int attach(struct t1_rig *rig, int group, unsigned int nth, unsigned int *left)
 {
 	int ret;
 
 	t1_fail_nth(nth);
-	ret = __t1_group_get(&rig->c, t1_group_of(bdf), group);
+	ret = ioctl(group, VFIO_GROUP_SET_CONTAINER, &rig->c.fd);
 	*left = t1_fail_spare();
 	return ret;
 }
@@ -164,49 +171,65 @@ static bool both_follow(struct t1_rig *rig, struct t1_target *target, const char
 	       t1_translates(rig->edu.bdf, IOVA + SIZE) != 0;
 }
 
+/* As attach(), and looks at what became of it */
+static void try_attach(struct __test_metadata *_metadata, struct t1_rig *rig,
+		       struct t1_target *target, int group, unsigned int nth, unsigned int *left)
+{
+	if (attach(rig, group, nth, left))
+		return;
+	EXPECT_TRUE(both_follow(rig, target, t1_find(T1_EDU, 1)));
+	ASSERT_EQ(0, ioctl(group, VFIO_GROUP_UNSET_CONTAINER));
+}
+
 /*
  * The last failure that an attach survives makes the group keep a domain of its
  * own, in which all is mapped once more. The one before is in the IOMMU core,
  * which cannot cope with it and warns. So this goes from the last failure down to
- * the one survived, and then up from the first to a few before, as not every
- * attach allocates as much.
+ * the one survived, and then up from the first to a few before. Pages do not fail
+ * there: how many it takes depends on how full the slabs are. They do next, with
+ * nothing else: the core needs none.
  */
 TEST_F_TIMEOUT(fail, attach, 100)
 {
-	const char *bdf = t1_require(T1_EDU, 1);
+	struct t1_rig *rig = &self->rig;
 	unsigned int nth, left, survived;
-	struct t1_group *group;
+	char path[32];
+	int group;
 
-	/* Or the count would depend on how full the slabs are. */
-	t1_write_file("/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait", "Y");
-	t1_map(&self->rig.c, self->area, IOVA, TOTAL, T1_RW);
-	ASSERT_EQ(0, attach(&self->rig, bdf, MANY, &group, &left));
-	EXPECT_TRUE(both_follow(&self->rig, &self->target, bdf));
-	t1_group_put(group);
+	snprintf(path, sizeof(path), "/dev/vfio/%d", t1_group_of(t1_require(T1_EDU, 1)));
+	group = open(path, O_RDWR);
+	ASSERT_LE(0, group);
+	t1_map(&rig->c, self->area, IOVA, TOTAL, T1_RW);
 
+	set_failing(true, false);
+	try_attach(_metadata, rig, &self->target, group, MANY, &left);
 	/* The first time took a few more, so some of these do not fail. */
 	for (survived = MANY - left; survived; survived--) {
-		if (attach(&self->rig, bdf, survived, &group, &left))
+		if (attach(rig, group, survived, &left))
 			continue;
 		if (!left)
 			break;
-		t1_group_put(group);
+		ASSERT_EQ(0, ioctl(group, VFIO_GROUP_UNSET_CONTAINER));
 	}
 	TH_LOG("attached although allocation %u failed", survived);
 	ASSERT_LT(FEW + 2, survived);
-	EXPECT_TRUE(both_follow(&self->rig, &self->target, bdf));
-	t1_group_put(group);
+	EXPECT_TRUE(both_follow(rig, &self->target, t1_find(T1_EDU, 1)));
+	ASSERT_EQ(0, ioctl(group, VFIO_GROUP_UNSET_CONTAINER));
+	for (nth = 1; nth + FEW < survived; nth++)
+		try_attach(_metadata, rig, &self->target, group, nth, &left);
 
-	for (nth = 1; nth + FEW < survived; nth++) {
-		if (!attach(&self->rig, bdf, nth, &group, &left)) {
-			EXPECT_TRUE(both_follow(&self->rig, &self->target, bdf));
-			t1_group_put(group);
-		}
-		EXPECT_EQ(0, left);
-	}
-	EXPECT_EQ(self->rig.avail - 2, t1_dma_avail(&self->rig.c));
-	EXPECT_TRUE(arrives(&self->rig, &self->target));
-	t1_unmap(&self->rig.c, IOVA, TOTAL);
+	set_failing(false, true);
+	left = 0;
+	for (nth = 1; !left && nth < T1_MAX_NTH; nth++)
+		try_attach(_metadata, rig, &self->target, group, nth, &left);
+	TH_LOG("%u pages failed", nth - 2);
+	EXPECT_LT(2, nth);
+	set_failing(true, true);
+
+	close(group);
+	EXPECT_EQ(rig->avail - 2, t1_dma_avail(&rig->c));
+	EXPECT_TRUE(arrives(rig, &self->target));
+	t1_unmap(&rig->c, IOVA, TOTAL);
 }
 
 /* Not of edu: it has an interrupt pin, and ACPI cannot cope with what fails there. */
