@@ -3,7 +3,8 @@
  * What PASIDs cost: ioctls against one that does nothing, few against a million
  * of them, all at once when a container loses its group, and memory.
  *
- * Takes two ivshmem devices, and root. Prints a line "name number" for each
+ * Takes two ivshmem devices, and root. With the argument "rates" it does nothing but
+ * compare one process to two. Prints a line "name number" for each
  * sample: nanoseconds, or what the name says. Nothing here fails because of a time.
  */
 #include <stdio.h>
@@ -135,6 +136,12 @@ static void bench_two(void)
 	t1_sample("pairs_of_each_of_two", rate < other ? rate : other);
 }
 
+static void bench_rates(void)
+{
+	t1_sample("pairs_of_one", pair_rate(&container));
+	bench_two();
+}
+
 static void bench(void)
 {
 	bench_null();
@@ -143,8 +150,6 @@ static void bench(void)
 	bench_alloc("alloc_few");
 	bench_pair("pair_few");
 	T1_ASSERT(__t1_pasid_free(&container, 1, LAST) == 2 * FEW);
-	t1_sample("pairs_of_one", pair_rate(&container));
-	bench_two();
 	bench_reclaim("reclaim_few", FEW * 10);
 	alloc_many(MANY);
 	bench_alloc("alloc_many");
@@ -155,11 +160,11 @@ static void bench(void)
 
 int main(int argc, char **argv)
 {
-	int i, rounds = argc > 1 ? atoi(argv[1]) : 1;
-
 	T1_ASSERT_OK(__t1_pasids_per_group_set(LAST));
 	open_container(&container, &group, 0);
-	for (i = 0; i < rounds; i++)
+	if (argc > 1 && !strcmp(argv[1], "rates"))
+		bench_rates();
+	else
 		bench();
 	t1_group_put(group);
 	t1_container_close(&container);
