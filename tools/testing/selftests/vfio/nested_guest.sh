@@ -184,7 +184,7 @@ look() { # state
 
 # Sets $line, unless QEMU ends or is silent for minutes.
 next_line() {
-	local part left=48
+	local part left=100
 	line=''
 	until IFS= read -r -t 5 part <&4; do
 		line+=$part

@@ -36,7 +36,7 @@ facts_to_tap() {
 for build in "$top/build" "$top/.."; do
 	[[ -e $build/bzImage ]] && break
 done
-kernel=$build/bzImage show=facts_to_tap limit=300 vmtest=()
+kernel=$build/bzImage show=facts_to_tap limit=900 vmtest=()
 while getopts vk:m:a:M:c:t:h opt; do
 	case $opt in
 	v) show="cat" ;;
