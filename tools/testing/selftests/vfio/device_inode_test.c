@@ -5,8 +5,6 @@
  * behind: inodes are counted in /proc/sys/fs/inode-nr, references to the module
  * in /sys/module. These tests pass on stock 6.1, where nothing is there to leak.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>

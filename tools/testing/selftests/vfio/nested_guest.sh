@@ -279,8 +279,8 @@ guest_reports
 stop_guest
 # Without a virtual IOMMU, and with the target in a slot that it can be pulled from, by
 # the slot's own button: the guest's kernel has no ACPI hotplug.
-start_guest bare -global ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off -device pcie-root-port,id=rp1,addr=11.0 \
-	-device "vfio-pci,host=$edu,addr=10.0" \
+start_guest bare -global ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off \
+	-device pcie-root-port,id=rp1,addr=11.0 -device "vfio-pci,host=$edu,addr=10.0" \
 	-device "vfio-pci,host=$ivshmem,bus=rp1,id=target"
 listen
 stop_guest
@@ -289,6 +289,7 @@ expect "QEMU ended: mappings of devices left" 0 \
 	"$(cat /proc/[0-9]*/maps 2>/dev/null | grep -cF '[vfio-device]' || true)"
 expect "QEMU ended: groups free" 2 "$(groups_free)"
 expect "QEMU ended: users of the vfio_pci module" 0 "$(</sys/module/vfio_pci/refcnt)"
+
 if ((failed)); then
 	echo "FAILED: $failed of $facts facts are not as they should be"
 	exit 1

@@ -8,7 +8,6 @@
  * sample: nanoseconds, or what the name says. Nothing here fails because of a time.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>

@@ -8,7 +8,6 @@
  * and where the translation stays.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>

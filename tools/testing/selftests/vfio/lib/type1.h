@@ -258,7 +258,8 @@ void t1_stall_destroy(struct t1_stall *stall);
 
 /*
  * A container whose lock is held, by a thread whose ioctl waits for such a page.
- * MAP_DMA would not do: it does not wait for userfaultfd.
+ * MAP_DMA would not do: it does not wait for userfaultfd. Dirty tracking, which it
+ * takes, stays on.
  */
 struct t1_busy {
 	struct t1_stall stall;

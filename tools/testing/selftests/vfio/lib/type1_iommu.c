@@ -4,7 +4,6 @@
  * debugfs, and the tracepoints of peer memory by a tracefs instance.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
