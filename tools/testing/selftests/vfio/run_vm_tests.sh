@@ -111,7 +111,7 @@ show_tasks() {
 # A program ends with a status and TAP; a result that its plan promises and that
 # is not there counts as one failure.
 run_program() { # who, name, seconds, command...
-	local who=$1 name=$2 seconds=$3 status output wrapper=()
+	local who=$1 name=$2 seconds=$3 status output wrapper=() begin=$SECONDS
 	shift 3
 	[[ $who == root ]] || wrapper=(as_user)
 	output=$(mktemp)
@@ -139,6 +139,7 @@ run_program() { # who, name, seconds, command...
 			else if (planned && !plan)
 				print "ok 1 " name " # SKIP"
 		}' "$output"
+	echo "# $name as $who: $((SECONDS - begin)) s"
 	rm -f "$output"
 }
 
