@@ -208,8 +208,8 @@ TEST_F(layout, fault_is_bounded)
 	long faults, total = 0;
 	char *map;
 
-	if (size < 64 * MIB)
-		T1_SKIP("the ivshmem device has less than 64 MiB");
+	if (size < 32 * MIB)
+		T1_SKIP("the ivshmem device has less than 32 MiB");
 	map = t1_bar_mmap(&self->dev, 2, 0, size);
 	for (pos = 0; pos < size; pos += MIB) {
 		faults = touch_faults(map + pos);

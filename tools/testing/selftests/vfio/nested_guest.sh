@@ -80,7 +80,7 @@ start_guest() { # guest's mode, QEMU arguments...
 	qemu-system-x86_64 -nodefaults -no-user-config -display none \
 		-accel kvm -machine q35,kernel-irqchip=split -cpu host,-xsave -smp 1 -m 256M \
 		-kernel "$kernel" -initrd "$run/initramfs.cpio" \
-		-append "console=ttyS0 loglevel=5 panic=-1 oops=panic intel_iommu=on guest=$mode" \
+		-append "console=ttyS0 loglevel=5 panic=-1 oops=panic intel_iommu=on lockdep.prove_locking=0 guest=$mode" \
 		-serial "file:$run/console" \
 		-chardev "pipe,id=guest,path=$run/guest" -serial chardev:guest \
 		-chardev "pipe,id=monitor,path=$run/monitor" -mon chardev=monitor \

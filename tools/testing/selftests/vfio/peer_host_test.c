@@ -60,7 +60,6 @@ FIXTURE_TEARDOWN(host)
 	t1_unmap(&self->rig.c, IOVA, SIZE);
 	t1_target_close(&self->target);
 	t1_rig_close(&self->rig);
-	t1_trace_stop(&self->trace);
 }
 
 static bool arrives(struct t1_rig *rig, struct t1_target *target)
@@ -260,7 +259,6 @@ FIXTURE_TEARDOWN(pf)
 	t1_device_close(&self->pf);
 	t1_container_close(&self->c);
 	t1_rig_close(&self->rig);
-	t1_trace_stop(&self->trace);
 }
 
 TEST_F(pf, reset)

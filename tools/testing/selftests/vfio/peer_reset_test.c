@@ -120,8 +120,6 @@ FIXTURE_TEARDOWN(reset)
 		t1_unmap(&self->rig.c, IOVA + i * SIZE, SIZE);
 	t1_target_close(&self->target);
 	t1_rig_close(&self->rig);
-	if (self->tracing)
-		t1_trace_stop(&self->trace);
 }
 
 #define expect_events(what) do {					\
@@ -243,8 +241,6 @@ FIXTURE_TEARDOWN(hot_reset)
 	}
 	t1_container_close(&self->target[0].c);
 	t1_rig_close(&self->rig);
-	if (self->tracing)
-		t1_trace_stop(&self->trace);
 }
 
 static int reset_both(struct t1_target *target)

@@ -31,10 +31,11 @@ ivshmem() { # name, slot, size
 	echo "-device ivshmem-plain,memdev=$1,addr=$2.0"
 }
 
+# BARs are small: KASAN fills a shadow for each that is mapped.
 declare -A machines=(
 	[devices]="
 		-device edu,addr=10.0 -device edu,addr=16.0
-		$(ivshmem m1 11 256M) $(ivshmem m2 12 64M)
+		$(ivshmem m1 11 32M) $(ivshmem m2 12 16M)
 		$(root_port 1 13) $(nvme d0 rp1 0)
 		$(root_port 2 14) -device e1000e,bus=rp2,addr=0.0,multifunction=on
 		-device e1000e,bus=rp2,addr=0.1,multifunction=on

@@ -191,7 +191,6 @@ struct t1_trace {
 };
 
 int t1_trace_start(struct t1_trace *trace);
-void t1_trace_stop(struct t1_trace *trace);
 void t1_trace_clear(struct t1_trace *trace);
 /* Events of peer memory at @iova: (m)ap, (s)uspend, (r)esume, revoke (x) */
 void t1_trace_read(struct t1_trace *trace, __u64 iova, char *events, size_t size);

@@ -27,8 +27,9 @@ static __u64 read_reg(void *bar0, unsigned int reg)
 
 static int run(void *bar0, __u64 src, __u64 dst, unsigned int size, __u64 cmd)
 {
-	const struct timespec ms = { .tv_nsec = 1000000 };
-	int left = 1000;
+	/* Each look costs an emulated CPU as much as a millisecond. */
+	const struct timespec pause = { .tv_nsec = 10000000 };
+	int left = 100;
 
 	write_reg(bar0, EDU_DMA_SRC, src);
 	write_reg(bar0, EDU_DMA_DST, dst);
@@ -37,7 +38,7 @@ static int run(void *bar0, __u64 src, __u64 dst, unsigned int size, __u64 cmd)
 	while (read_reg(bar0, EDU_DMA_CMD) & EDU_DMA_START) {
 		if (!left--)
 			return -ETIMEDOUT;
-		nanosleep(&ms, NULL);
+		nanosleep(&pause, NULL);
 	}
 	return 0;
 }

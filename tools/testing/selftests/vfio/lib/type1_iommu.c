@@ -50,22 +50,35 @@ static int write_trace(struct t1_trace *trace, const char *name, const char *tex
 	return __t1_write_file(path, text);
 }
 
+/*
+ * One instance for all tests of a program: to make and to remove one takes as long
+ * as a whole test. Harnesses run each test in a child, which leaves by _exit().
+ */
+static char trace_dir[64];
+
+static void trace_remove(void)
+{
+	rmdir(trace_dir);
+}
+
+static void __attribute__((constructor)) trace_prepare(void)
+{
+	snprintf(trace_dir, sizeof(trace_dir), INSTANCES "/vfio_test_%d", getpid());
+	atexit(trace_remove);
+}
+
 int t1_trace_start(struct t1_trace *trace)
 {
 	int ret;
 
-	snprintf(trace->dir, sizeof(trace->dir), INSTANCES "/vfio_test_%d", getpid());
-	if (mkdir(trace->dir, 0700))
-		return -errno;
-	ret = write_trace(trace, "events/vfio_peer/enable", "1");
-	if (ret)
-		rmdir(trace->dir);
-	return ret;
-}
-
-void t1_trace_stop(struct t1_trace *trace)
-{
-	rmdir(trace->dir);
+	strcpy(trace->dir, trace_dir);
+	if (!mkdir(trace->dir, 0700)) {
+		ret = write_trace(trace, "events/vfio_peer/enable", "1");
+		if (ret)
+			rmdir(trace->dir);
+		return ret;
+	}
+	return errno == EEXIST ? 0 : -errno;
 }
 
 void t1_trace_clear(struct t1_trace *trace)
