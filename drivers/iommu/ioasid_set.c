@@ -203,8 +203,7 @@ static void pasid_batch_release(struct pasid_batch *batch)
 		list_del(&pasid->newest);
 		pasid_notify(pasid, batch->token);
 		/* The owner's reference */
-		if (refcount_dec_and_test(&pasid->users))
-			pasid_release(pasid);
+		pasid_put_sync(pasid);
 	}
 	cond_resched();
 }
@@ -838,6 +837,21 @@ void pasid_put(struct pasid *pasid)
 	queue_work(system_unbound_wq, &pasid_release_work);
 }
 EXPORT_SYMBOL_GPL(pasid_put);
+
+/**
+ * pasid_put_sync - Let go of a reference, with effect at once
+ * @pasid: from pasid_get()
+ *
+ * If it was the last one, the number is in the space again on return.
+ *
+ * Context: process context; does not sleep.
+ */
+void pasid_put_sync(struct pasid *pasid)
+{
+	if (refcount_dec_and_test(&pasid->users))
+		pasid_release(pasid);
+}
+EXPORT_SYMBOL_GPL(pasid_put_sync);
 
 /**
  * pasid_number - The number of a PASID

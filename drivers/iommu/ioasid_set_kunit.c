@@ -544,6 +544,14 @@ static void put_under_lock(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, is_free(test->priv, SOME));
 }
 
+static void put_sync(struct kunit *test)
+{
+	struct world *w = test->priv;
+
+	pasid_put_sync(freed_with_reference(test));
+	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->pool, SOME, SOME), SOME);
+}
+
 struct put_timer {
 	struct hrtimer timer;
 	struct completion done;
@@ -613,6 +621,7 @@ static struct kunit_case ioasid_set_cases[] = {
 	KUNIT_CASE(notify_consumers),
 	KUNIT_CASE(all_orders),
 	KUNIT_CASE(put_under_lock),
+	KUNIT_CASE(put_sync),
 	KUNIT_CASE(put_from_interrupt),
 	KUNIT_CASE(full_space),
 	{}

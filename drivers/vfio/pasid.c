@@ -375,7 +375,9 @@ static int vfio_pasid_device_limit(struct device *dev, void *data)
 	struct vfio_pasid_hw *hw = data;
 	u32 pasids = 0;
 
-	if (dev_is_pci(dev) && dev->iommu)
+	/* Nothing can be read from a device that has no power, until it is opened */
+	if (dev_is_pci(dev) && dev->iommu &&
+	    to_pci_dev(dev)->current_state != PCI_D3cold)
 		pasids = min_t(u32, dev->iommu->iommu_dev->max_pasids,
 			       max(pci_max_pasids(to_pci_dev(dev)), 0));
 	hw->pasids = min(hw->pasids, pasids);
@@ -466,10 +468,10 @@ static int vfio_pasid_do_alloc(struct vfio_pasid_container *pc,
 	return 0;
 }
 
-static int vfio_pasid_do_free(struct vfio_pasid_container *pc,
+static int vfio_pasid_do_free(struct pasid_owner *owner,
 			      struct vfio_iommu_type1_pasid_request *req)
 {
-	long ret = pasid_free(&pc->owner->pasids, req->min, req->max);
+	long ret = pasid_free(owner, req->min, req->max);
 
 	if (ret < 0)
 		return ret;
@@ -477,22 +479,53 @@ static int vfio_pasid_do_free(struct vfio_pasid_container *pc,
 	return 0;
 }
 
-/* @seq: for vfio_pasid_undo() of an allocation */
-static int vfio_pasid_execute(struct vfio_pasid_container *pc,
-			      struct vfio_iommu_type1_pasid_request *req,
-			      u64 *seq)
+/**
+ * vfio_pasid_lock - Do something with PASIDs on behalf of current's mm
+ * @pc: container; becomes the mm's if it is nobody's or may be taken over
+ *
+ * Context: may sleep; until vfio_pasid_unlock() the container stays the mm's.
+ * Return: the owner; or, and then the container is not locked, ERR_PTR(-ENODEV),
+ * -EPERM, -EDQUOT or -ENOMEM, as the uAPI header says.
+ */
+struct pasid_owner *vfio_pasid_lock(struct vfio_pasid_container *pc)
 {
 	int ret;
 
 	mutex_lock(&pc->lock);
 	ret = vfio_pasid_claim(pc);
-	if (!ret) {
-		if (req->flags & VFIO_IOMMU_PASID_REQUEST_ALLOC)
-			ret = vfio_pasid_do_alloc(pc, req, seq);
-		else
-			ret = vfio_pasid_do_free(pc, req);
+	if (ret) {
+		mutex_unlock(&pc->lock);
+		return ERR_PTR(ret);
 	}
+	return &pc->owner->pasids;
+}
+EXPORT_SYMBOL_GPL(vfio_pasid_lock);
+
+/**
+ * vfio_pasid_unlock - The counterpart of vfio_pasid_lock()
+ * @pc: container that was locked
+ */
+void vfio_pasid_unlock(struct vfio_pasid_container *pc)
+{
 	mutex_unlock(&pc->lock);
+}
+EXPORT_SYMBOL_GPL(vfio_pasid_unlock);
+
+/* @seq: for vfio_pasid_undo() of an allocation */
+static int vfio_pasid_execute(struct vfio_pasid_container *pc,
+			      struct vfio_iommu_type1_pasid_request *req,
+			      u64 *seq)
+{
+	struct pasid_owner *owner = vfio_pasid_lock(pc);
+	int ret;
+
+	if (IS_ERR(owner))
+		return PTR_ERR(owner);
+	if (req->flags & VFIO_IOMMU_PASID_REQUEST_ALLOC)
+		ret = vfio_pasid_do_alloc(pc, req, seq);
+	else
+		ret = vfio_pasid_do_free(owner, req);
+	vfio_pasid_unlock(pc);
 	return ret;
 }
 

@@ -5,7 +5,7 @@
 #ifndef VFIO_PASID_H
 #define VFIO_PASID_H
 
-#include <linux/errno.h>
+#include <linux/err.h>
 #include <linux/ioasid_set.h>
 #include <linux/moduleparam.h>
 #include <linux/mutex.h>
@@ -41,6 +41,8 @@ void vfio_pasid_hw_limit(struct iommu_group *group, u32 *max_pasid);
 int vfio_pasid_info(struct vfio_pasid_container *pc, u32 hw_max_pasid,
 		    struct vfio_info_cap *caps);
 int vfio_pasid_request(struct vfio_pasid_container *pc, unsigned long arg);
+struct pasid_owner *vfio_pasid_lock(struct vfio_pasid_container *pc);
+void vfio_pasid_unlock(struct vfio_pasid_container *pc);
 #else
 static inline void vfio_pasid_container_init(struct vfio_pasid_container *pc)
 {
@@ -73,6 +75,16 @@ static inline int vfio_pasid_request(struct vfio_pasid_container *pc,
 				     unsigned long arg)
 {
 	return -ENOTTY;
+}
+
+static inline struct pasid_owner *
+vfio_pasid_lock(struct vfio_pasid_container *pc)
+{
+	return ERR_PTR(-ENODEV);
+}
+
+static inline void vfio_pasid_unlock(struct vfio_pasid_container *pc)
+{
 }
 #endif
 

@@ -89,6 +89,7 @@ long pasid_free(struct pasid_owner *owner, u32 min, u32 max);
 
 struct pasid *pasid_get(struct pasid_owner *owner, u32 number);
 void pasid_put(struct pasid *pasid);
+void pasid_put_sync(struct pasid *pasid);
 u32 pasid_number(const struct pasid *pasid);
 int pasid_register_notifier(struct notifier_block *nb);
 int pasid_unregister_notifier(struct notifier_block *nb);

@@ -19,7 +19,8 @@ usage() {
 	  -f       take a device away from the driver that it is bound to
 	  -u USER  make USER the owner of the group files
 	  --all-test-devices
-	           every device that the tests here know how to use
+	           every device that the tests here know how to use, and those of
+	           the module vfio_test
 	EOF_USAGE
 }
 
@@ -71,6 +72,20 @@ bind() {
 	echo "$bdf $group"
 }
 
+# Devices that need no hardware, where the kernel has their module
+add_module_devices() {
+	local path group
+
+	modprobe -q vfio_test || return 0
+	for path in /sys/bus/platform/drivers/vfio-test/vfio-test.*; do
+		group=$(target "$path/iommu_group")
+		if [[ $user ]]; then
+			chown "$user" "/dev/vfio/$group"
+		fi
+		echo "${path##*/} $group"
+	done
+}
+
 force='' user='' all=''
 devices=()
 while [[ $# -gt 0 ]]; do
@@ -95,3 +110,6 @@ fi
 for bdf in "${devices[@]}"; do
 	bind "$bdf"
 done
+if [[ $all ]]; then
+	add_module_devices
+fi

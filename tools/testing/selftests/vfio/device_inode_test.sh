@@ -27,6 +27,14 @@ bound() {
 	done
 }
 
+# Group files of the devices that the module vfio_test makes
+module_groups() {
+	local path
+	for path in /sys/bus/platform/drivers/vfio-test/vfio-test.*; do
+		[[ -e $path ]] && echo "/dev/vfio/$(basename "$(readlink "$path/iommu_group")")"
+	done
+}
+
 skip_all() {
 	echo "1..0 # SKIP $*"
 	exit $skip
@@ -45,7 +53,14 @@ for bdf in "${devices[@]}"; do
 	owner[$group]=$(stat -c %U:%G "/dev/vfio/$group")
 done
 
-modules=(vfio_pci vfio_pci_core vfio_iommu_type1 vfio_virqfd vfio)
+again=(vfio-pci vfio_iommu_type1)
+file=$(module_groups | head -1)
+if [[ $file ]]; then
+	again+=(vfio_test)
+	module_owner=$(stat -c %U:%G "$file")
+fi
+
+modules=(vfio_test vfio_pci vfio_pci_core vfio_iommu_type1 vfio_virqfd vfio)
 echo 1..5
 
 status=0
@@ -62,7 +77,7 @@ for module in "${modules[@]}"; do
 done
 result $status "remove the modules"
 
-modprobe -a vfio-pci vfio_iommu_type1
+modprobe -a "${again[@]}"
 result $? "load them again"
 
 status=0
@@ -74,6 +89,9 @@ done
 result $status "bind every device"
 
 status=0
+for file in $(module_groups); do
+	chown "$module_owner" "$file" || status=1
+done
 for group in "${!owner[@]}"; do
 	chown "${owner[$group]}" "/dev/vfio/$group" || status=1
 	# Opening needs no more than the group; a stale one would be busy.

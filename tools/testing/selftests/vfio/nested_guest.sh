@@ -23,8 +23,9 @@ usage() {
 	usage: ${0##*/} bzImage DIRECTORY
 
 	Starts nested guests with this kernel, the modules of the running one and the
-	statically linked programs guest_devices, guest_bare and pasid_hog in
-	DIRECTORY, which drive the edu and the ivshmem device.
+	statically linked programs guest_devices, guest_bare, pasid_hog and pasid_jobs
+	in DIRECTORY, which drive the edu and the ivshmem device, and one of the module
+	vfio_test.
 	Exit status: 0 when all is as it should be, 4 when something needed is missing.
 	EOF_USAGE
 }
@@ -248,9 +249,20 @@ account_pasids() {
 	rmdir $cgroup
 }
 
+# A device is told to use a PASID. QEMU emulates none that could.
+account_jobs() {
+	local jobs
+	modprobe vfio_test
+	mapfile -t jobs < <("$programs/pasid_jobs")
+	expect "device: DMA with the PASID it may use" "done" "${jobs[0]-}"
+	expect "device: the same beyond its window" "refused: window" "${jobs[1]-}"
+	expect "device: the same with another PASID" "refused: PASID" "${jobs[2]-}"
+	expect "device: the same when that is freed" "refused: PASID" "${jobs[3]-}"
+}
+
 [[ $# == 2 ]] || { usage >&2; exit 1; }
 kernel=$1 programs=$2
-for file in "$kernel" "$programs"/{guest_devices,guest_bare,pasid_hog}; do
+for file in "$kernel" "$programs"/{guest_devices,guest_bare,pasid_hog,pasid_jobs}; do
 	[[ -r $file ]] || missing "no file $file: run make first"
 done
 for tool in qemu-system-x86_64 busybox cpio; do
@@ -285,6 +297,7 @@ start_guest bare -global ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off \
 listen
 stop_guest
 account_pasids
+account_jobs
 expect "QEMU ended: mappings of devices left" 0 \
 	"$(cat /proc/[0-9]*/maps 2>/dev/null | grep -cF '[vfio-device]' || true)"
 expect "QEMU ended: groups free" 2 "$(groups_free)"

@@ -58,7 +58,7 @@ headers=$(dirname "$(readlink -f "$build/bzImage")")/usr/include
 # Static, as the nested guest has no libraries.
 bin=$(mktemp -d)
 trap 'rm -rf "$bin"' EXIT
-for name in guest_devices guest_bare pasid_hog; do
+for name in guest_devices guest_bare pasid_hog pasid_jobs; do
 	gcc -O2 -Wall -static -pthread -isystem "$headers" -o "$bin/$name" "$here/$name.c" "$here"/lib/*.c
 done
 

@@ -136,6 +136,69 @@ TEST_F(fail, info)
 	EXPECT_EQ(self->quota, t1_pasid_info(&self->c).quota);
 }
 
+/* A device is told to use a PASID */
+TEST_F(fail, allow)
+{
+	struct vfio_device_feature_pasid found;
+	const char *name = t1_vtest_find(0);
+	int nth, ret = -1, failures = 0;
+	struct t1_vtest dev;
+	bool more;
+
+	if (!name)
+		SKIP(return, T1_VTEST_HINT);
+	t1_vtest_open(&dev, &self->c, name);
+	t1_pasid_alloc(&self->c, 5, 5);
+	t1_for_each_failure(nth, more) {
+		t1_fail_nth(nth);
+		ret = __t1_pasid_allow(&dev, 5, 0, T1_PAGE);
+		more = t1_failed();
+		failures += !!ret;
+		if (ret) {
+			EXPECT_EQ(-ENOMEM, ret);
+			EXPECT_EQ(-ENOENT, __t1_pasid_next(&dev, 0, &found));
+		} else {
+			EXPECT_EQ(0, __t1_pasid_withdraw(&dev, 5));
+		}
+	}
+	EXPECT_EQ(0, ret);
+	TH_LOG("%d allocations failed, %d calls", nth - 2, failures);
+	EXPECT_LE(2, failures);
+
+	/* Nothing that ends it takes memory. */
+	t1_pasid_allow(&dev, 5, 0, T1_PAGE);
+	t1_fail_nth(1);
+	EXPECT_EQ(0, __t1_pasid_withdraw(&dev, 5));
+	EXPECT_FALSE(t1_failed());
+	t1_vtest_close(&dev);
+}
+
+/* To open it takes a thread. */
+TEST_F(fail, open)
+{
+	const char *name = t1_vtest_find(0);
+	int nth, fd = -1, failures = 0;
+	struct t1_vtest dev;
+	bool more;
+
+	if (!name)
+		SKIP(return, T1_VTEST_HINT);
+	t1_vtest_open(&dev, &self->c, name);
+	t1_for_each_failure(nth, more) {
+		close(dev.fd);
+		t1_fail_nth(nth);
+		fd = ioctl(dev.group->fd, VFIO_GROUP_GET_DEVICE_FD, name);
+		more = t1_failed();
+		dev.fd = fd;
+		failures += fd < 0;
+	}
+	EXPECT_LE(0, fd);
+	TH_LOG("%d allocations failed, %d calls", nth - 2, failures);
+	EXPECT_LT(0, failures);
+	EXPECT_LT(nth, T1_MAX_NTH);
+	t1_vtest_close(&dev);
+}
+
 /* VFIO_SET_IOMMU, where the container gets its backend */
 TEST_F(fail, set_iommu)
 {

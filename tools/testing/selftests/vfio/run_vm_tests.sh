@@ -55,11 +55,14 @@ device_inode_sh  | devices | root | 120 | device_inode_test.sh
 pasid_uapi       | devices | both | 120 | pasid_uapi_test
 pasid_owner      | devices | both | 180 | pasid_owner_test
 pasid_limits     | devices | root | 400 | pasid_limits_test
+pasid_device     | devices | both | 180 | pasid_device_test
+pasid_random     | devices | user | 120 | pasid_random_test
 pasid_fail_nth   | devices | root | 120 | pasid_fail_nth
 peer_dma         | devices | both | 240 | peer_dma_test
 peer_fail_nth    | devices | root | 120 | peer_fail_nth
 peer_host        | devices | root | 120 | peer_host_test
 peer_random      | devices | both | 240 | peer_random_test
+peer_pins        | devices | both | 60  | peer_pins_test
 peer_reap        | devices | both | 120 | peer_reap_test
 peer_reset       | devices | both | 120 | peer_reset_test
 peer_update      | devices | both | 120 | peer_update_test

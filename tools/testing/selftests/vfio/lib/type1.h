@@ -17,6 +17,8 @@
 #include <linux/types.h>
 #include <linux/vfio.h>
 
+#include "../../../../../drivers/vfio/vfio_test.h"
+
 #define T1_MAX_GROUPS	8
 #define T1_BDF_LEN	16
 
@@ -237,6 +239,41 @@ struct vfio_iommu_type1_info_cap_pasid t1_pasid_info(struct t1_container *c);
 /* The module's parameter; to set it takes root. */
 unsigned int t1_pasids_per_group(void);
 int __t1_pasids_per_group_set(unsigned int value);
+
+/* type1_vtest.c: devices of the vfio_test module, which do jobs under PASIDs */
+
+struct t1_vtest {
+	int fd;
+	struct t1_group *group;
+};
+
+#define T1_PASID_ARGSZ	(sizeof(struct vfio_device_feature) + \
+			 sizeof(struct vfio_device_feature_pasid))
+#define T1_VTEST_HINT	"no vfio-test device: type: modprobe vfio_test; chown $USER /dev/vfio/..."
+
+/* Name of the @nth, or NULL */
+const char *t1_vtest_find(unsigned int nth);
+void t1_vtest_open(struct t1_vtest *dev, struct t1_container *c, const char *name);
+void t1_vtest_close(struct t1_vtest *dev);
+/* Its memory, which jobs copy to and from, from the start */
+void *t1_vtest_mmap(struct t1_vtest *dev, size_t size);
+
+/* VFIO_DEVICE_FEATURE_PASID of the device file @fd */
+int __t1_pasid_feature(int fd, __u32 flags, __u32 argsz, struct vfio_device_feature_pasid *req);
+int __t1_pasid_allow(struct t1_vtest *dev, __u32 pasid, __u64 iova, __u64 size);
+void t1_pasid_allow(struct t1_vtest *dev, __u32 pasid, __u64 iova, __u64 size);
+int __t1_pasid_withdraw(struct t1_vtest *dev, __u32 pasid);
+/* The first from @pasid on that the device may use */
+int __t1_pasid_next(struct t1_vtest *dev, __u32 pasid, struct vfio_device_feature_pasid *found);
+
+/* Jobs use the start of the memory. */
+int __t1_job_start(struct t1_vtest *dev, __u32 pasid, __u32 command, __u64 iova, __u32 length);
+/* VFIO_TEST_..., at once, or when it is another one */
+int t1_job_status(struct t1_vtest *dev);
+int t1_job_leaves(struct t1_vtest *dev, int status);
+/* Both return what has become of it, VFIO_TEST_... */
+int t1_job_wait(struct t1_vtest *dev);
+int t1_job(struct t1_vtest *dev, __u32 pasid, __u32 command, __u64 iova, __u32 length);
 
 /* type1_stall.c: a page whose first user, in kernel mode too, has to wait */
 

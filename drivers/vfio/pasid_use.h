@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * PASIDs that devices have been told to use: what the core calls. See
+ * pasid_use.c.
+ */
+#ifndef VFIO_PASID_USE_H
+#define VFIO_PASID_USE_H
+
+#include <linux/errno.h>
+#include <linux/types.h>
+
+struct pasid_owner;
+struct vfio_device;
+struct vfio_pasid_use;
+
+#if IS_ENABLED(CONFIG_VFIO_PASID)
+int vfio_pasid_use_get(struct vfio_pasid_use *use, struct pasid_owner *owner);
+int vfio_pasid_feature(struct vfio_device *device, u32 flags, void __user *arg,
+		       size_t argsz);
+void vfio_pasid_uses_end(struct vfio_device *device);
+int vfio_pasid_uses_init(struct vfio_device *device);
+void vfio_pasid_uses_release(struct vfio_device *device);
+int vfio_pasid_use_init(void);
+void vfio_pasid_use_exit(void);
+#else
+static inline int vfio_pasid_use_get(struct vfio_pasid_use *use,
+				     struct pasid_owner *owner)
+{
+	return -ENODEV;
+}
+
+static inline int vfio_pasid_feature(struct vfio_device *device, u32 flags,
+				     void __user *arg, size_t argsz)
+{
+	return -ENOTTY;
+}
+
+static inline void vfio_pasid_uses_end(struct vfio_device *device)
+{
+}
+
+static inline int vfio_pasid_uses_init(struct vfio_device *device)
+{
+	return 0;
+}
+
+static inline void vfio_pasid_uses_release(struct vfio_device *device)
+{
+}
+
+static inline int vfio_pasid_use_init(void)
+{
+	return 0;
+}
+
+static inline void vfio_pasid_use_exit(void)
+{
+}
+#endif
+
+#endif

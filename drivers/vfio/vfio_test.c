@@ -1,0 +1,679 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * VFIO devices without hardware, for tests of VFIO.
+ *
+ * A device of this kind has an emulated IOMMU, as mediated devices have: it sees
+ * the container's IOVA space, but its accesses are done by a kernel thread, for
+ * which type1 looks the memory up. Not by who asks, who may be another process
+ * than the one whose memory is mapped.
+ *
+ * A program writes a job: a PASID, an IOVA range, what to do. The thread does it
+ * if the device was told to use that PASID and the range is within its window. It
+ * is this driver that enforces that, as every driver of a device whose PASIDs the
+ * IOMMU knows nothing about has to.
+ *
+ * The memory that a job accesses may take forever to come: its user decides, by
+ * userfaultfd for example. Revoke, close and unmap must not wait for that. They
+ * break a job off with a signal, which only the kernel can send: then its page
+ * fault fails. A signal is sent with the lock held and the job running, and
+ * whatever is pending is dropped, with the lock held, when the job ends. The same
+ * happens to a job after some seconds. It holds type1's lock while it waits, and
+ * a thread of its user that waits for that lock cannot be killed.
+ *
+ * No signal helps when a FUSE daemon has begun to read the memory, or when another
+ * process holds type1's lock. Then a process can make itself wait for another one
+ * that it shares memory or its container with. Nobody else waits for either.
+ *
+ * Locks, outermost first: those of VFIO that are held around the calls of
+ * vfio_device_ops; type1's device_list_lock around dma_unmap(); @unpin; type1's
+ * lock, in vfio_unpin_pages(). @lock is a leaf. The thread holds none of ours
+ * while it accesses memory or pins it.
+ */
+
+#include <linux/gfp.h>
+#include <linux/kthread.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/platform_device.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/vfio.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+
+#include "vfio_test.h"
+
+#define VFIO_TEST_MAX_DEVICES	8
+#define VFIO_TEST_JOB_TIME	(10 * HZ)
+
+static unsigned int devices = 2;
+module_param(devices, uint, 0444);
+MODULE_PARM_DESC(devices, "How many devices there are (2, at most 8).");
+
+static struct platform_device *vfio_test_devices[VFIO_TEST_MAX_DEVICES];
+
+/**
+ * struct vfio_test_window - what a PASID may reach
+ * @first: first IOVA
+ * @last: last IOVA
+ */
+struct vfio_test_window {
+	u64 first;
+	u64 last;
+};
+
+/**
+ * struct vfio_test_pin - a page that is pinned
+ * @pasid: PASID that it was pinned under
+ * @iova: where it is
+ */
+struct vfio_test_pin {
+	u32 pasid;
+	u64 iova;
+};
+
+/**
+ * struct vfio_test_device - a device
+ * @vdev: for the core
+ * @mem: the memory region
+ * @thread: executes jobs, while the device is open
+ * @start: @thread waits here for a job
+ * @idle: others wait here for the end of one
+ * @timeout: ends a job that takes too long
+ * @unpin: held from when a pin is taken out of @pins until the page is unpinned
+ * @lock: protects all that follows
+ * @job: the last one
+ * @deadline: of @job, in jiffies
+ * @windows: vfio_test_window, by PASID; looked up under @lock
+ * @pins: pages that are pinned
+ * @npins: how many
+ * @unmapping: calls of dma_unmap() under way: no new pins
+ */
+struct vfio_test_device {
+	struct vfio_device vdev;
+	void *mem;
+	struct task_struct *thread;
+	wait_queue_head_t start;
+	wait_queue_head_t idle;
+	struct delayed_work timeout;
+	struct mutex unpin;	/* removals from pins */
+	spinlock_t lock;	/* all that follows */
+	struct vfio_test_job job;
+	unsigned long deadline;
+	struct xarray windows;
+	struct vfio_test_pin pins[VFIO_TEST_MAX_PINS];
+	unsigned int npins;
+	unsigned int unmapping;
+};
+
+static struct vfio_test_device *to_vfio_test(struct vfio_device *vdev)
+{
+	return container_of(vdev, struct vfio_test_device, vdev);
+}
+
+/* Jobs: in the thread, without the lock */
+
+static u32 vfio_test_rw(struct vfio_test_device *test,
+			const struct vfio_test_job *job)
+{
+	int ret = vfio_dma_rw(&test->vdev, job->iova, test->mem + job->offset,
+			      job->length, job->command == VFIO_TEST_WRITE);
+
+	return ret ? VFIO_TEST_NO_MEMORY : VFIO_TEST_DONE;
+}
+
+static u32 vfio_test_pin(struct vfio_test_device *test,
+			 const struct vfio_test_job *job)
+{
+	struct page *page;
+	int ret = vfio_pin_pages(&test->vdev, job->iova, 1,
+				 IOMMU_READ | IOMMU_WRITE, &page);
+
+	if (ret != 1)
+		return VFIO_TEST_NO_MEMORY;
+
+	/* There is room: only jobs pin, one at a time, and the last one is done */
+	spin_lock(&test->lock);
+	test->pins[test->npins].pasid = job->pasid;
+	test->pins[test->npins].iova = job->iova;
+	test->npins++;
+	spin_unlock(&test->lock);
+	return VFIO_TEST_DONE;
+}
+
+static bool vfio_test_pin_matches(const struct vfio_test_pin *pin, u32 pasid,
+				  u64 first, u64 last)
+{
+	return (!pasid || pin->pasid == pasid) &&
+	       pin->iova >= first && pin->iova <= last;
+}
+
+/* Take a pin of a PASID, 0: of any, in a range out of the list, if there is one */
+static bool vfio_test_take_pin(struct vfio_test_device *test, u32 pasid,
+			       u64 first, u64 last, u64 *iova)
+{
+	unsigned int i;
+
+	spin_lock(&test->lock);
+	for (i = 0; i < test->npins; i++) {
+		if (vfio_test_pin_matches(&test->pins[i], pasid, first, last)) {
+			*iova = test->pins[i].iova;
+			test->pins[i] = test->pins[--test->npins];
+			spin_unlock(&test->lock);
+			return true;
+		}
+	}
+	spin_unlock(&test->lock);
+	return false;
+}
+
+/*
+ * Unpin what a PASID, 0: any, has pinned in a range. Nothing of it is left when
+ * this returns, even if somebody else is unpinning as well. False: there was none.
+ */
+static bool vfio_test_unpin(struct vfio_test_device *test, u32 pasid, u64 first,
+			    u64 last)
+{
+	bool found = false;
+	u64 iova;
+
+	mutex_lock(&test->unpin);
+	while (vfio_test_take_pin(test, pasid, first, last, &iova)) {
+		vfio_unpin_pages(&test->vdev, iova, 1);
+		found = true;
+	}
+	mutex_unlock(&test->unpin);
+	return found;
+}
+
+static u32 vfio_test_execute(struct vfio_test_device *test,
+			     const struct vfio_test_job *job)
+{
+	switch (job->command) {
+	case VFIO_TEST_PIN:
+		return vfio_test_pin(test, job);
+	case VFIO_TEST_UNPIN:
+		return vfio_test_unpin(test, job->pasid, job->iova, job->iova) ?
+			VFIO_TEST_DONE : VFIO_TEST_NO_PIN;
+	default:
+		return vfio_test_rw(test, job);
+	}
+}
+
+/* May the device do this? VFIO_TEST_DONE if so */
+static u32 vfio_test_permitted(struct vfio_test_device *test,
+			       const struct vfio_test_job *job)
+{
+	struct vfio_test_window *window = xa_load(&test->windows, job->pasid);
+
+	lockdep_assert_held(&test->lock);
+	if (!window)
+		return VFIO_TEST_NO_PASID;
+	if (job->iova < window->first || job->iova > window->last ||
+	    job->length - 1 > window->last - job->iova)
+		return VFIO_TEST_NO_WINDOW;
+	if (job->command == VFIO_TEST_PIN &&
+	    (test->unmapping || test->npins == VFIO_TEST_MAX_PINS))
+		return VFIO_TEST_NO_PIN;
+	return VFIO_TEST_DONE;
+}
+
+static void vfio_test_do_job(struct vfio_test_device *test)
+{
+	struct vfio_test_job job;
+	u32 status;
+
+	spin_lock(&test->lock);
+	job = test->job;
+	status = vfio_test_permitted(test, &job);
+	if (status == VFIO_TEST_DONE)
+		test->job.status = VFIO_TEST_RUNNING;
+	spin_unlock(&test->lock);
+
+	if (status == VFIO_TEST_DONE)
+		status = vfio_test_execute(test, &job);
+
+	spin_lock(&test->lock);
+	test->job.status = status;
+	flush_signals(current);
+	spin_unlock(&test->lock);
+	wake_up_all(&test->idle);
+}
+
+static u32 vfio_test_status(struct vfio_test_device *test)
+{
+	u32 status;
+
+	spin_lock(&test->lock);
+	status = test->job.status;
+	spin_unlock(&test->lock);
+	return status;
+}
+
+static int vfio_test_thread(void *data)
+{
+	struct vfio_test_device *test = data;
+
+	allow_kernel_signal(SIGKILL);
+	for (;;) {
+		wait_event_idle(test->start,
+				vfio_test_status(test) == VFIO_TEST_QUEUED ||
+				kthread_should_stop());
+		if (vfio_test_status(test) != VFIO_TEST_QUEUED)
+			return 0;
+		vfio_test_do_job(test);
+	}
+}
+
+/* Which jobs to break off */
+typedef bool (*vfio_test_match)(const struct vfio_test_job *job, u32 pasid);
+
+static bool vfio_test_match_pasid(const struct vfio_test_job *job, u32 pasid)
+{
+	return job->pasid == pasid;
+}
+
+static bool vfio_test_match_pin(const struct vfio_test_job *job, u32 pasid)
+{
+	return job->command == VFIO_TEST_PIN;
+}
+
+static bool vfio_test_match_all(const struct vfio_test_job *job, u32 pasid)
+{
+	return true;
+}
+
+/*
+ * Tell a job to end, if it is one of those. False: none of them is running. One
+ * that has not begun will find out itself that it must not, where that matters.
+ */
+static bool vfio_test_signal(struct vfio_test_device *test,
+			     vfio_test_match match, u32 pasid)
+{
+	bool running;
+
+	spin_lock(&test->lock);
+	running = test->job.status == VFIO_TEST_RUNNING &&
+		  match(&test->job, pasid);
+	if (running)
+		send_sig(SIGKILL, test->thread, 1);
+	spin_unlock(&test->lock);
+	return running;
+}
+
+/* None that matches is running when this returns. */
+static void vfio_test_break_off(struct vfio_test_device *test,
+				vfio_test_match match, u32 pasid)
+{
+	wait_event(test->idle, !vfio_test_signal(test, match, pasid));
+}
+
+static void vfio_test_timeout(struct work_struct *work)
+{
+	struct vfio_test_device *test =
+		container_of(to_delayed_work(work), struct vfio_test_device,
+			     timeout);
+
+	/* The next job has another deadline, and a work of its own */
+	if (time_after_eq(jiffies, READ_ONCE(test->deadline)))
+		vfio_test_signal(test, vfio_test_match_all, 0);
+}
+
+/* vfio_device_ops */
+
+static int vfio_test_pasid_allow(struct vfio_device *vdev, u32 pasid,
+				 u64 first, u64 last)
+{
+	struct vfio_test_device *test = to_vfio_test(vdev);
+	struct vfio_test_window *window;
+	int ret;
+
+	window = kmalloc(sizeof(*window), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	if (!window)
+		return -ENOMEM;
+	window->first = first;
+	window->last = last;
+
+	ret = xa_insert(&test->windows, pasid, window,
+			GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	if (ret)
+		kfree(window);
+	return ret;
+}
+
+static void vfio_test_pasid_revoke(struct vfio_device *vdev, u32 pasid)
+{
+	struct vfio_test_device *test = to_vfio_test(vdev);
+	struct vfio_test_window *window;
+
+	spin_lock(&test->lock);
+	window = xa_erase(&test->windows, pasid);
+	spin_unlock(&test->lock);
+	kfree(window);
+
+	vfio_test_break_off(test, vfio_test_match_pasid, pasid);
+	vfio_test_unpin(test, pasid, 0, U64_MAX);
+}
+
+static void vfio_test_dma_unmap(struct vfio_device *vdev, u64 iova, u64 length)
+{
+	struct vfio_test_device *test = to_vfio_test(vdev);
+
+	spin_lock(&test->lock);
+	test->unmapping++;
+	spin_unlock(&test->lock);
+
+	vfio_test_break_off(test, vfio_test_match_pin, 0);
+	vfio_test_unpin(test, 0, iova, iova + (length - 1));
+
+	spin_lock(&test->lock);
+	test->unmapping--;
+	spin_unlock(&test->lock);
+}
+
+static void vfio_test_reset(struct vfio_test_device *test)
+{
+	vfio_test_break_off(test, vfio_test_match_all, 0);
+	vfio_test_unpin(test, 0, 0, U64_MAX);
+}
+
+static int vfio_test_open(struct vfio_device *vdev)
+{
+	struct vfio_test_device *test = to_vfio_test(vdev);
+	struct task_struct *thread;
+
+	memset(test->mem, 0, VFIO_TEST_MEM_SIZE);
+	memset(&test->job, 0, sizeof(test->job));
+	thread = kthread_run(vfio_test_thread, test, "%s", dev_name(vdev->dev));
+	if (IS_ERR(thread))
+		return PTR_ERR(thread);
+	test->thread = thread;
+	return 0;
+}
+
+static void vfio_test_close(struct vfio_device *vdev)
+{
+	struct vfio_test_device *test = to_vfio_test(vdev);
+
+	vfio_test_reset(test);
+	cancel_delayed_work_sync(&test->timeout);
+	kthread_stop(test->thread);
+	/* An insertion that found no memory leaves nodes behind */
+	xa_destroy(&test->windows);
+}
+
+static bool vfio_test_job_valid(const struct vfio_test_job *job)
+{
+	u64 last = job->iova + (job->length - 1);
+
+	if (job->status || job->__reserved || !job->length)
+		return false;
+	/* What VFIO's functions would truncate */
+	if (job->iova != (dma_addr_t)job->iova || last != (dma_addr_t)last)
+		return false;
+
+	switch (job->command) {
+	case VFIO_TEST_READ:
+	case VFIO_TEST_WRITE:
+		return job->length <= VFIO_TEST_MAX_LENGTH &&
+		       job->offset <= VFIO_TEST_MEM_SIZE - job->length;
+	case VFIO_TEST_PIN:
+	case VFIO_TEST_UNPIN:
+		return PAGE_ALIGNED(job->iova) && job->length == PAGE_SIZE &&
+		       !job->offset;
+	default:
+		return false;
+	}
+}
+
+static ssize_t vfio_test_write(struct vfio_device *vdev, const char __user *buf,
+			       size_t count, loff_t *ppos)
+{
+	struct vfio_test_device *test = to_vfio_test(vdev);
+	struct vfio_test_job job;
+
+	if (*ppos || count != sizeof(job))
+		return -EINVAL;
+	if (copy_from_user(&job, buf, sizeof(job)))
+		return -EFAULT;
+	if (!vfio_test_job_valid(&job))
+		return -EINVAL;
+	job.status = VFIO_TEST_QUEUED;
+
+	spin_lock(&test->lock);
+	if (test->job.status == VFIO_TEST_QUEUED ||
+	    test->job.status == VFIO_TEST_RUNNING) {
+		spin_unlock(&test->lock);
+		return -EBUSY;
+	}
+	test->job = job;
+	WRITE_ONCE(test->deadline, jiffies + VFIO_TEST_JOB_TIME);
+	mod_delayed_work(system_wq, &test->timeout, VFIO_TEST_JOB_TIME);
+	spin_unlock(&test->lock);
+	wake_up(&test->start);
+	return sizeof(job);
+}
+
+static ssize_t vfio_test_read(struct vfio_device *vdev, char __user *buf,
+			      size_t count, loff_t *ppos)
+{
+	struct vfio_test_device *test = to_vfio_test(vdev);
+	struct vfio_test_job job;
+
+	if (*ppos || count != sizeof(job))
+		return -EINVAL;
+
+	spin_lock(&test->lock);
+	job = test->job;
+	spin_unlock(&test->lock);
+	return copy_to_user(buf, &job, sizeof(job)) ? -EFAULT : sizeof(job);
+}
+
+static u64 vfio_test_offset(struct vm_area_struct *vma)
+{
+	u64 mask = (1ULL << VFIO_TEST_OFFSET_SHIFT) - 1;
+
+	return ((u64)vma->vm_pgoff << PAGE_SHIFT) & mask;
+}
+
+static int vfio_test_mmap(struct vfio_device *vdev, struct vm_area_struct *vma)
+{
+	struct vfio_test_device *test = to_vfio_test(vdev);
+	unsigned int region = vma->vm_pgoff >>
+			      (VFIO_TEST_OFFSET_SHIFT - PAGE_SHIFT);
+	unsigned long size = vma->vm_end - vma->vm_start;
+	u64 offset = vfio_test_offset(vma);
+
+	if (region != VFIO_TEST_REGION_MEM || !(vma->vm_flags & VM_SHARED) ||
+	    offset > VFIO_TEST_MEM_SIZE || size > VFIO_TEST_MEM_SIZE - offset)
+		return -EINVAL;
+
+	/* vm_pgoff stays the user's, see vfio_device_ops.mmap */
+	return remap_pfn_range(vma, vma->vm_start,
+			       PHYS_PFN(virt_to_phys(test->mem + offset)), size,
+			       vma->vm_page_prot);
+}
+
+static int vfio_test_peer_range(struct vfio_device *vdev,
+				struct vm_area_struct *vma,
+				phys_addr_t *start, size_t *size)
+{
+	struct vfio_test_device *test = to_vfio_test(vdev);
+	u64 offset = vfio_test_offset(vma);
+
+	*start = virt_to_phys(test->mem) + offset;
+	*size = VFIO_TEST_MEM_SIZE - offset;
+	return 0;
+}
+
+static long vfio_test_get_info(void __user *arg)
+{
+	size_t minsz = offsetofend(struct vfio_device_info, num_irqs);
+	struct vfio_device_info info;
+
+	if (copy_from_user(&info, arg, minsz))
+		return -EFAULT;
+	if (info.argsz < minsz)
+		return -EINVAL;
+
+	info.flags = VFIO_DEVICE_FLAGS_RESET;
+	info.num_regions = VFIO_TEST_NUM_REGIONS;
+	info.num_irqs = 0;
+	return copy_to_user(arg, &info, minsz) ? -EFAULT : 0;
+}
+
+static long vfio_test_get_region_info(void __user *arg)
+{
+	size_t minsz = offsetofend(struct vfio_region_info, offset);
+	struct vfio_region_info info;
+
+	if (copy_from_user(&info, arg, minsz))
+		return -EFAULT;
+	if (info.argsz < minsz || info.index >= VFIO_TEST_NUM_REGIONS)
+		return -EINVAL;
+
+	info.flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
+	info.size = sizeof(struct vfio_test_job);
+	if (info.index == VFIO_TEST_REGION_MEM) {
+		info.flags = VFIO_REGION_INFO_FLAG_MMAP;
+		info.size = VFIO_TEST_MEM_SIZE;
+	}
+	info.cap_offset = 0;
+	info.offset = (u64)info.index << VFIO_TEST_OFFSET_SHIFT;
+	return copy_to_user(arg, &info, minsz) ? -EFAULT : 0;
+}
+
+static long vfio_test_ioctl(struct vfio_device *vdev, unsigned int cmd,
+			    unsigned long arg)
+{
+	switch (cmd) {
+	case VFIO_DEVICE_GET_INFO:
+		return vfio_test_get_info((void __user *)arg);
+	case VFIO_DEVICE_GET_REGION_INFO:
+		return vfio_test_get_region_info((void __user *)arg);
+	case VFIO_DEVICE_RESET:
+		vfio_test_reset(to_vfio_test(vdev));
+		return 0;
+	default:
+		return -ENOTTY;
+	}
+}
+
+static int vfio_test_init(struct vfio_device *vdev)
+{
+	struct vfio_test_device *test = to_vfio_test(vdev);
+
+	spin_lock_init(&test->lock);
+	init_waitqueue_head(&test->start);
+	init_waitqueue_head(&test->idle);
+	INIT_DELAYED_WORK(&test->timeout, vfio_test_timeout);
+	mutex_init(&test->unpin);
+	xa_init_flags(&test->windows, XA_FLAGS_ACCOUNT);
+	test->mem = alloc_pages_exact(VFIO_TEST_MEM_SIZE, GFP_KERNEL);
+	return test->mem ? 0 : -ENOMEM;
+}
+
+static void vfio_test_release(struct vfio_device *vdev)
+{
+	struct vfio_test_device *test = to_vfio_test(vdev);
+
+	free_pages_exact(test->mem, VFIO_TEST_MEM_SIZE);
+	vfio_free_device(vdev);
+}
+
+static const struct vfio_device_ops vfio_test_ops = {
+	.name		= "vfio-test",
+	.init		= vfio_test_init,
+	.release	= vfio_test_release,
+	.open_device	= vfio_test_open,
+	.close_device	= vfio_test_close,
+	.read		= vfio_test_read,
+	.write		= vfio_test_write,
+	.ioctl		= vfio_test_ioctl,
+	.mmap		= vfio_test_mmap,
+	.dma_unmap	= vfio_test_dma_unmap,
+	.peer_range	= vfio_test_peer_range,
+	.pasid_allow	= vfio_test_pasid_allow,
+	.pasid_revoke	= vfio_test_pasid_revoke,
+};
+
+static int vfio_test_probe(struct platform_device *pdev)
+{
+	struct vfio_test_device *test;
+	int ret;
+
+	test = vfio_alloc_device(vfio_test_device, vdev, &pdev->dev,
+				 &vfio_test_ops);
+	if (IS_ERR(test))
+		return PTR_ERR(test);
+
+	ret = vfio_register_emulated_iommu_dev(&test->vdev);
+	if (ret) {
+		vfio_put_device(&test->vdev);
+		return ret;
+	}
+	platform_set_drvdata(pdev, test);
+	return 0;
+}
+
+static int vfio_test_remove(struct platform_device *pdev)
+{
+	struct vfio_test_device *test = platform_get_drvdata(pdev);
+
+	vfio_unregister_group_dev(&test->vdev);
+	vfio_put_device(&test->vdev);
+	return 0;
+}
+
+static struct platform_driver vfio_test_driver = {
+	.driver.name	= "vfio-test",
+	.probe		= vfio_test_probe,
+	.remove		= vfio_test_remove,
+};
+
+static void vfio_test_remove_devices(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < devices; i++)
+		platform_device_unregister(vfio_test_devices[i]);
+}
+
+static int __init vfio_test_module_init(void)
+{
+	struct platform_device *pdev;
+	unsigned int i;
+	int ret;
+
+	if (devices > VFIO_TEST_MAX_DEVICES)
+		return -EINVAL;
+	ret = platform_driver_register(&vfio_test_driver);
+	if (ret)
+		return ret;
+
+	for (i = 0; i < devices; i++) {
+		pdev = platform_device_register_simple("vfio-test", i, NULL, 0);
+		if (IS_ERR(pdev)) {
+			ret = PTR_ERR(pdev);
+			devices = i;
+			vfio_test_remove_devices();
+			platform_driver_unregister(&vfio_test_driver);
+			return ret;
+		}
+		vfio_test_devices[i] = pdev;
+	}
+	return 0;
+}
+module_init(vfio_test_module_init);
+
+static void __exit vfio_test_module_exit(void)
+{
+	vfio_test_remove_devices();
+	platform_driver_unregister(&vfio_test_driver);
+}
+module_exit(vfio_test_module_exit);
+
+MODULE_DESCRIPTION("VFIO devices without hardware, for tests");
+MODULE_LICENSE("GPL");

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What a program sees of the device of vfio_test.c. For tests only: it may
+ * change with them.
+ */
+#ifndef VFIO_TEST_H
+#define VFIO_TEST_H
+
+#include <linux/types.h>
+
+/* Regions. The high bits of an offset in the device's file are the region. */
+#define VFIO_TEST_REGION_REGS	0	/* read and write a whole vfio_test_job */
+#define VFIO_TEST_REGION_MEM	1	/* only mmap; may be a target of DMA */
+#define VFIO_TEST_NUM_REGIONS	2
+#define VFIO_TEST_OFFSET_SHIFT	40
+
+#define VFIO_TEST_MEM_SIZE	0x10000
+#define VFIO_TEST_MAX_LENGTH	0x1000
+#define VFIO_TEST_MAX_PINS	16
+
+/**
+ * struct vfio_test_job - something that the device does under a PASID
+ * @pasid: what it is done for
+ * @command: what
+ * @iova: where in the container
+ * @offset: where in the memory region; READ and WRITE only, otherwise 0
+ * @length: bytes, at most VFIO_TEST_MAX_LENGTH; PIN and UNPIN: one page
+ * @status: what has become of it; 0 when it is written
+ * @__reserved: 0
+ *
+ * To write it starts it; -EBUSY while the one before is not done, -EINVAL if it
+ * makes no sense. To read it tells the status.
+ */
+struct vfio_test_job {
+	__u32 pasid;
+	__u32 command;
+#define VFIO_TEST_READ		1	/* from the container into the region */
+#define VFIO_TEST_WRITE		2	/* the other way */
+#define VFIO_TEST_PIN		3	/* until UNPIN, revoke, unmap, reset or close */
+#define VFIO_TEST_UNPIN		4
+	__aligned_u64 iova;
+	__u32 offset;
+	__u32 length;
+	__u32 status;
+#define VFIO_TEST_DONE		0
+#define VFIO_TEST_QUEUED	1
+#define VFIO_TEST_RUNNING	2	/* it is permitted, and under way */
+#define VFIO_TEST_NO_PASID	3	/* the device may not use it */
+#define VFIO_TEST_NO_WINDOW	4	/* not all is in the PASID's window */
+#define VFIO_TEST_NO_MEMORY	5	/* the container does not have it, or it took too long */
+#define VFIO_TEST_NO_PIN	6	/* all pins are in use; UNPIN: no such pin */
+	__u32 __reserved;
+};
+
+#endif

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Devices of the vfio_test module, and what they may do under PASIDs. */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "type1.h"
+
+static int group_of(const char *name)
+{
+	char path[PATH_MAX], link[PATH_MAX];
+	ssize_t len;
+
+	snprintf(path, sizeof(path), "/sys/bus/platform/devices/%s/iommu_group", name);
+	len = readlink(path, link, sizeof(link) - 1);
+	if (len < 0)
+		return -errno;
+	link[len] = 0;
+	return atoi(strrchr(link, '/') + 1);
+}
+
+const char *t1_vtest_find(unsigned int nth)
+{
+	char path[64], name[32];
+	int group;
+
+	snprintf(name, sizeof(name), "vfio-test.%u", nth);
+	group = group_of(name);
+	if (group < 0)
+		return NULL;
+	snprintf(path, sizeof(path), "/dev/vfio/%d", group);
+	return access(path, R_OK | W_OK) ? NULL : strdup(name);
+}
+
+void t1_vtest_open(struct t1_vtest *dev, struct t1_container *c, const char *name)
+{
+	T1_ASSERT_OK(__t1_group_get(c, group_of(name), &dev->group));
+	dev->fd = ioctl(dev->group->fd, VFIO_GROUP_GET_DEVICE_FD, name);
+	T1_ASSERT(dev->fd >= 0);
+}
+
+void t1_vtest_close(struct t1_vtest *dev)
+{
+	close(dev->fd);
+	t1_group_put(dev->group);
+	dev->fd = -1;
+}
+
+void *t1_vtest_mmap(struct t1_vtest *dev, size_t size)
+{
+	void *addr = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, dev->fd,
+			  (off_t)VFIO_TEST_REGION_MEM << VFIO_TEST_OFFSET_SHIFT);
+
+	T1_ASSERT(addr != MAP_FAILED);
+	return addr;
+}
+
+int __t1_pasid_feature(int fd, __u32 flags, __u32 argsz, struct vfio_device_feature_pasid *req)
+{
+	struct {
+		struct vfio_device_feature head;
+		struct vfio_device_feature_pasid pasid;
+	} arg = {
+		.head = { .argsz = argsz, .flags = VFIO_DEVICE_FEATURE_PASID | flags },
+		.pasid = *req,
+	};
+	int ret = ioctl(fd, VFIO_DEVICE_FEATURE, &arg) ? -errno : 0;
+
+	*req = arg.pasid;
+	return ret;
+}
+
+static int feature(struct t1_vtest *dev, __u32 flags, struct vfio_device_feature_pasid *req)
+{
+	return __t1_pasid_feature(dev->fd, flags, T1_PASID_ARGSZ, req);
+}
+
+int __t1_pasid_allow(struct t1_vtest *dev, __u32 pasid, __u64 iova, __u64 size)
+{
+	struct vfio_device_feature_pasid req = {
+		.flags = VFIO_DEVICE_PASID_ALLOW,
+		.pasid = pasid,
+		.iova = iova,
+		.size = size,
+	};
+
+	return feature(dev, VFIO_DEVICE_FEATURE_SET, &req);
+}
+
+void t1_pasid_allow(struct t1_vtest *dev, __u32 pasid, __u64 iova, __u64 size)
+{
+	T1_ASSERT_OK(__t1_pasid_allow(dev, pasid, iova, size));
+}
+
+int __t1_pasid_withdraw(struct t1_vtest *dev, __u32 pasid)
+{
+	struct vfio_device_feature_pasid req = {
+		.flags = VFIO_DEVICE_PASID_WITHDRAW,
+		.pasid = pasid,
+	};
+
+	return feature(dev, VFIO_DEVICE_FEATURE_SET, &req);
+}
+
+int __t1_pasid_next(struct t1_vtest *dev, __u32 pasid, struct vfio_device_feature_pasid *found)
+{
+	*found = (struct vfio_device_feature_pasid) { .pasid = pasid };
+	return feature(dev, VFIO_DEVICE_FEATURE_GET, found);
+}
+
+int __t1_job_start(struct t1_vtest *dev, __u32 pasid, __u32 command, __u64 iova, __u32 length)
+{
+	struct vfio_test_job job = {
+		.pasid = pasid,
+		.command = command,
+		.iova = iova,
+		.length = length,
+	};
+
+	return pwrite(dev->fd, &job, sizeof(job), 0) == sizeof(job) ? 0 : -errno;
+}
+
+int t1_job_status(struct t1_vtest *dev)
+{
+	struct vfio_test_job job;
+
+	T1_ASSERT(pread(dev->fd, &job, sizeof(job), 0) == sizeof(job));
+	return job.status;
+}
+
+int t1_job_leaves(struct t1_vtest *dev, int status)
+{
+	const struct timespec ms = { .tv_nsec = 1000000 };
+	int now;
+
+	while ((now = t1_job_status(dev)) == status)
+		nanosleep(&ms, NULL);
+	return now;
+}
+
+int t1_job_wait(struct t1_vtest *dev)
+{
+	t1_job_leaves(dev, VFIO_TEST_QUEUED);
+	return t1_job_leaves(dev, VFIO_TEST_RUNNING);
+}
+
+int t1_job(struct t1_vtest *dev, __u32 pasid, __u32 command, __u64 iova, __u32 length)
+{
+	T1_ASSERT_OK(__t1_job_start(dev, pasid, command, iova, length));
+	return t1_job_wait(dev);
+}

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Pages that a device without hardware has pinned, in a mapping that has device
+ * memory as well: when the mapping goes, because it is unmapped or because that
+ * memory's device is released, the pins have to go first.
+ *
+ * The release fails on stock 6.1: the mapping stays.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/klog.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#include "../kselftest_harness.h"
+
+#include "lib/type1.h"
+
+#define SIZE	T1_RIG_SIZE
+#define IOVA	0x2000000UL
+#define TOTAL	(3 * SIZE)	/* RAM, a BAR, RAM */
+#define PASID	5
+#define PAGE_KIB	4
+
+FIXTURE(pins) {
+	struct t1_container c;
+	struct t1_vtest dev;
+	struct t1_device edu;
+	struct t1_target target;
+	char *area;
+	unsigned int avail;
+	__u64 locked;	/* without pins */
+};
+
+FIXTURE_VARIANT(pins) {
+	bool iommu;	/* in the container there is a device with an IOMMU, too */
+};
+
+FIXTURE_VARIANT_ADD(pins, alone) { .iommu = false };
+FIXTURE_VARIANT_ADD(pins, with_iommu) { .iommu = true };
+
+FIXTURE_SETUP(pins)
+{
+	const char *edu = t1_require(T1_EDU, 0), *bdf = t1_require(T1_IVSHMEM, 0);
+	const char *name = t1_vtest_find(0);
+
+	if (!name)
+		T1_SKIP("%s", T1_VTEST_HINT);
+	t1_container_open(&self->c);
+	t1_vtest_open(&self->dev, &self->c, name);
+	if (variant->iommu)
+		t1_device_open(&self->edu, &self->c, edu);
+	t1_target_open(&self->target, bdf, 2, 0);
+	self->avail = t1_dma_avail(&self->c);
+
+	self->area = mmap(NULL, TOTAL, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->area);
+	ASSERT_EQ(self->area + SIZE,
+		  mmap(self->area + SIZE, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+		       self->target.dev.fd, t1_bar_offset(&self->target.dev, 2, 0)));
+	t1_map(&self->c, self->area, IOVA, TOTAL, T1_RW);
+	self->locked = t1_locked_kib();
+	t1_pasid_alloc(&self->c, PASID, PASID);
+	t1_pasid_allow(&self->dev, PASID, IOVA, TOTAL);
+}
+
+FIXTURE_TEARDOWN(pins)
+{
+	EXPECT_EQ(self->avail, t1_dma_avail(&self->c));
+	EXPECT_EQ(VFIO_TEST_NO_PIN,
+		  t1_job(&self->dev, PASID, VFIO_TEST_UNPIN, IOVA, T1_PAGE));
+	/* The RAM was locked for the IOMMU, if there is one; pins came on top otherwise. */
+	EXPECT_EQ(self->locked - (variant->iommu ? 2 * SIZE / 1024 : 0), t1_locked_kib());
+	munmap(self->area, TOTAL);
+	if (variant->iommu)
+		t1_device_close(&self->edu);
+	t1_vtest_close(&self->dev);
+	t1_container_close(&self->c);
+}
+
+static int pin(struct t1_vtest *dev, __u64 offset)
+{
+	return t1_job(dev, PASID, VFIO_TEST_PIN, IOVA + offset, T1_PAGE);
+}
+
+static __u64 pinned_kib(bool iommu, unsigned int pages)
+{
+	return iommu ? 0 : pages * PAGE_KIB;
+}
+
+static void close_target(struct t1_target *target, char *area)
+{
+	munmap(area + SIZE, SIZE);
+	t1_target_close(target);
+}
+
+TEST_F(pins, unmap)
+{
+	struct t1_vtest *dev = &self->dev;
+
+	EXPECT_EQ(VFIO_TEST_DONE, pin(dev, 0));
+	EXPECT_EQ(VFIO_TEST_DONE, pin(dev, TOTAL - T1_PAGE));
+	EXPECT_EQ(VFIO_TEST_NO_MEMORY, pin(dev, SIZE));	/* has no pages */
+	EXPECT_EQ(self->locked + pinned_kib(variant->iommu, 2), t1_locked_kib());
+	EXPECT_EQ(VFIO_TEST_DONE,
+		  t1_job(dev, PASID, VFIO_TEST_UNPIN, IOVA, T1_PAGE));
+	EXPECT_EQ(self->locked + pinned_kib(variant->iommu, 1), t1_locked_kib());
+	EXPECT_EQ(VFIO_TEST_DONE, pin(dev, 0));
+	t1_unmap(&self->c, IOVA, TOTAL);
+	close_target(&self->target, self->area);
+}
+
+TEST_F(pins, release)
+{
+	struct t1_vtest *dev = &self->dev;
+
+	EXPECT_EQ(VFIO_TEST_DONE, pin(dev, 0));
+	EXPECT_EQ(VFIO_TEST_DONE, pin(dev, T1_PAGE));
+	EXPECT_EQ(VFIO_TEST_DONE, pin(dev, 2 * SIZE));
+	close_target(&self->target, self->area);
+	if (variant->iommu) {
+		/* It is gone, RAM included. */
+		EXPECT_EQ(self->avail, t1_dma_avail(&self->c));
+		EXPECT_EQ(VFIO_TEST_NO_MEMORY, t1_job(dev, PASID, VFIO_TEST_READ, IOVA, 8));
+	} else {
+		/* Without an IOMMU the BAR was not mapped for anybody. */
+		EXPECT_EQ(VFIO_TEST_DONE, t1_job(dev, PASID, VFIO_TEST_READ, IOVA, 8));
+		EXPECT_EQ(VFIO_TEST_NO_MEMORY, t1_job(dev, PASID, VFIO_TEST_READ, IOVA + SIZE, 8));
+		t1_unmap(&self->c, IOVA, TOTAL);
+	}
+}
+
+/* The device itself goes first, with its pins. */
+TEST_F(pins, close)
+{
+	const char *name = t1_vtest_find(0);
+	struct t1_vtest *dev = &self->dev;
+	struct t1_vtest other;
+
+	EXPECT_EQ(VFIO_TEST_DONE, pin(dev, 0));
+	t1_vtest_open(&other, &self->c, t1_vtest_find(1));
+	t1_vtest_close(dev);
+	EXPECT_EQ(self->locked, t1_locked_kib());
+	t1_unmap(&self->c, IOVA, TOTAL);
+	t1_vtest_open(dev, &self->c, name);
+	t1_pasid_allow(dev, PASID, IOVA, TOTAL);
+	t1_vtest_close(&other);
+	close_target(&self->target, self->area);
+}
+
+/* Withdrawn, the PASID takes its pins along. */
+TEST_F(pins, withdraw)
+{
+	struct t1_vtest *dev = &self->dev;
+
+	t1_pasid_alloc(&self->c, PASID + 1, PASID + 1);
+	t1_pasid_allow(dev, PASID + 1, IOVA, TOTAL);
+	EXPECT_EQ(VFIO_TEST_DONE, pin(dev, 0));
+	EXPECT_EQ(VFIO_TEST_NO_PIN,
+		  t1_job(dev, PASID + 1, VFIO_TEST_UNPIN, IOVA, T1_PAGE));
+	EXPECT_EQ(self->locked + pinned_kib(variant->iommu, 1), t1_locked_kib());
+	EXPECT_EQ(0, __t1_pasid_withdraw(dev, PASID));
+	EXPECT_EQ(self->locked, t1_locked_kib());
+	t1_pasid_allow(dev, PASID, IOVA, TOTAL);
+	t1_unmap(&self->c, IOVA, TOTAL);
+	close_target(&self->target, self->area);
+}
+
+#define SYSLOG_ACTION_READ_ALL	3
+
+static unsigned int log_lines(const char *what)
+{
+	static char log[1 << 18];
+	int len = klogctl(SYSLOG_ACTION_READ_ALL, log, sizeof(log) - 1);
+	unsigned int count = 0;
+	char *line = log;
+
+	T1_ASSERT(len >= 0);
+	log[len] = 0;
+	while ((line = strstr(line, what))) {
+		line++;
+		count++;
+	}
+	return count;
+}
+
+/* What may not be locked is refused as often as one likes, and logged some times. */
+TEST_F(pins, limited)
+{
+	const struct rlimit none = { 0, 0 };
+	unsigned int before, i;
+
+	t1_unmap(&self->c, IOVA, TOTAL);
+	close_target(&self->target, self->area);
+	if (!geteuid())
+		SKIP(return, "root may lock what it likes");
+	before = log_lines("RLIMIT_MEMLOCK");
+	ASSERT_EQ(0, setrlimit(RLIMIT_MEMLOCK, &none));
+	for (i = 0; i < 1000; i++) {
+		if (variant->iommu) {
+			ASSERT_EQ(-ENOMEM, __t1_map(&self->c, self->area, IOVA, SIZE, T1_RW));
+			continue;
+		}
+		if (!i)
+			t1_map(&self->c, self->area, IOVA, SIZE, T1_RW);
+		ASSERT_EQ(VFIO_TEST_NO_MEMORY, pin(&self->dev, 0));
+	}
+	EXPECT_GE(before + 100, log_lines("RLIMIT_MEMLOCK"));
+	if (!variant->iommu)
+		t1_unmap(&self->c, IOVA, SIZE);
+}
+
+TEST_HARNESS_MAIN
