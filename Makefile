@@ -4,7 +4,7 @@
 # Variables: BASE, BASE_VERSION, FLAVOUR, VM_MEMORY, VM_CPUS, JOBS, FORCE=1.
 
 .NOTPARALLEL:
-.PHONY: all help run check lint series bisect-check refresh apply menuconfig \
+.PHONY: all help run check nightly lint series bisect-check refresh apply menuconfig \
 	bench clean distclean
 
 all: apply	## get the base, apply the patches, build kernel, modules and tests
@@ -19,6 +19,9 @@ run: all	## boot the kernel and show it at work with a QEMU guest
 
 check: all	## run all tests
 	@scripts/check
+
+nightly: all	## all tests, those at random for ten minutes
+	@VFIO_TEST_SECONDS=600 scripts/check
 
 lint: apply	## run the static checks
 	@scripts/lint

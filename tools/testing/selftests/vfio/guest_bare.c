@@ -3,7 +3,7 @@
  * Let an edu device write to the BAR of an ivshmem device, in a nested guest
  * without a virtual IOMMU: an address on its bus is an address in the guest. QEMU
  * has mapped the BAR for the DMA of edu, as it does with all memory of the guest,
- * and the host's kernel does the rest.
+ * and the host's kernel does the rest. An nvme device is a target that can be reset.
  *
  * Prints facts and states as guest_devices does. The host answers what to do next:
  * "reboot", or "unplugged" when the target is not there any more. Ends with 3 for
@@ -84,6 +84,45 @@ static __u64 bar_address(const char *bdf)
 	return start;
 }
 
+/* Does edu copy within the BAR at @address? */
+static bool copies(void *bar0, __u32 *bar, __u64 address)
+{
+	bool ok = true;
+	int i;
+
+	for (i = 0; i < WORDS; i++) {
+		bar[i] = 0x9e3779b9 * (i + 1);
+		bar[T1_PAGE / 4 + i] = 0;
+	}
+	edu_dma_from(bar0, address, 0, DMA_SIZE);
+	edu_dma_to(bar0, address + T1_PAGE, 0, DMA_SIZE);
+	for (i = 0; i < WORDS; i++)
+		ok &= bar[T1_PAGE / 4 + i] == (__u32)(0x9e3779b9 * (i + 1));
+	return ok;
+}
+
+static void show(const char *what, bool ok, const char *good, const char *bad)
+{
+	printf("%c %-41s -> %s\n", ok ? ' ' : '!', what, ok ? good : bad);
+}
+
+/* A target that can be reset: the kernel does so by FLR. */
+static void reset_target(void *bar0)
+{
+	char *nvme = find(0x00101b36);
+	__u32 *bar = map_bar(nvme, "resource2", 2 * T1_PAGE);
+	__u64 address = bar_address(nvme);
+	int fd;
+
+	show("guest: DMA of edu within nvme's buffer", copies(bar0, bar, address),
+	     "equal", "different");
+	fd = sysfs_open(nvme, "reset", O_WRONLY);
+	T1_ASSERT(write(fd, "1", 1) == 1);
+	close(fd);
+	show("guest: the same after a reset of nvme", copies(bar0, bar, address),
+	     "equal", "different");
+}
+
 int main(void)
 {
 	char *edu = find(0x11e81234), *target = find(0x11101af4), answer[16] = "";
@@ -91,20 +130,11 @@ int main(void)
 	void *bar0 = map_bar(edu, "resource0", T1_EDU_BAR_SIZE);
 	__u64 address = bar_address(target);
 	bool ok;
-	int i;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	for (i = 0; i < WORDS; i++) {
-		bar[i] = 0x9e3779b9 * (i + 1);
-		bar[T1_PAGE / 4 + i] = 0;
-	}
-	edu_dma_from(bar0, address, 0, DMA_SIZE);
-	edu_dma_to(bar0, address + T1_PAGE, 0, DMA_SIZE);
-	ok = true;
-	for (i = 0; i < WORDS; i++)
-		ok &= bar[T1_PAGE / 4 + i] == (__u32)(0x9e3779b9 * (i + 1));
-	printf("%c %-41s -> %d bytes, %s\n", ok ? ' ' : '!',
-	       "guest: DMA of edu within ivshmem's BAR", DMA_SIZE, ok ? "equal" : "different");
+	show("guest: DMA of edu within ivshmem's BAR", copies(bar0, bar, address),
+	     "equal", "different");
+	reset_target(bar0);
 
 	printf("@bare_dma\n");
 	T1_ASSERT(fgets(answer, sizeof(answer), stdin));
@@ -112,7 +142,6 @@ int main(void)
 		return 3;
 
 	ok = !__edu_dma_to(bar0, address, 0, DMA_SIZE);
-	printf("%c %-41s -> %s\n", ok ? ' ' : '!', "guest: DMA of edu to where the BAR was",
-	       ok ? "ends" : "never ends");
+	show("guest: DMA of edu to where the BAR was", ok, "ends", "never ends");
 	return !ok;
 }

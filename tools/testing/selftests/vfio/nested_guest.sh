@@ -3,7 +3,8 @@
 #
 # VFIO with the client that matters most: a QEMU that owns an edu and an ivshmem
 # device, whose guest has a virtual IOMMU and drives the devices by VFIO itself;
-# then without a virtual IOMMU, where the guest reboots and its target is unplugged.
+# then without a virtual IOMMU, where the guest resets a target, an nvme device,
+# reboots, and has the other target unplugged.
 # This is the host's part. It starts QEMU, runs a program in the guest, looks
 # at the host whenever the guest asks for it, and prints a line for each fact:
 #
@@ -153,16 +154,16 @@ unplug_target() {
 	local left=300
 	guest_reports
 	echo "device_del target" >&5
-	while [[ $(files_of_qemu) != 1 ]] && ((left--)); do
+	while [[ $(files_of_qemu) != 2 ]] && ((left--)); do
 		sleep 0.1
 	done
-	expect "host: QEMU's devices after device_del" 1 "$(files_of_qemu)"
+	expect "host: QEMU's devices after device_del" 2 "$(files_of_qemu)"
 }
 
 # The first time, boot once more, and unplug the second time.
 after_bare_dma() {
 	if [[ ! $rebooted ]]; then
-		expect "host: QEMU's devices" 2 "$(files_of_qemu)"
+		expect "host: QEMU's devices" 3 "$(files_of_qemu)"
 		rebooted=1 answer=reboot
 	else
 		unplug_target
@@ -219,7 +220,7 @@ stop_guest() {
 
 groups_free() {
 	local bdf group free=0
-	for bdf in "$edu" "$ivshmem"; do
+	for bdf in "$edu" "$ivshmem" "$nvme"; do
 		group=$(basename "$(readlink "/sys/bus/pci/devices/$bdf/iommu_group")")
 		if (exec 5<>"/dev/vfio/$group") 2>/dev/null; then
 			free=$((free + 1))
@@ -270,7 +271,9 @@ for tool in qemu-system-x86_64 busybox cpio; do
 done
 edu=$(find_device 0x1234 0x11e8)
 ivshmem=$(find_device 0x1af4 0x1110)
-[[ $edu && $ivshmem ]] || missing "no edu or no ivshmem device: give vmtest.sh -q '-device edu ...'"
+nvme=$(find_device 0x1b36 0x0010)
+[[ $edu && $ivshmem && $nvme ]] ||
+	missing "no edu, ivshmem or nvme device: give vmtest.sh -q '-device edu ...'"
 modprobe kvm_amd 2>/dev/null || modprobe kvm_intel 2>/dev/null || true
 [[ -w /dev/kvm ]] || missing "no KVM: this needs a CPU with SVM or VMX (QEMU: -cpu max)"
 
@@ -278,8 +281,8 @@ run=$(mktemp -d)
 qemu='' rebooted='' answer=''
 trap '[[ ! $qemu ]] || kill -KILL "$qemu"; rm -rf "$run"' EXIT
 
-"$here/bind.sh" -f "$edu" "$ivshmem" >/dev/null
-expect "host: groups free, before QEMU starts" 2 "$(groups_free)"
+"$here/bind.sh" -f "$edu" "$ivshmem" "$nvme" >/dev/null
+expect "host: groups free, before QEMU starts" 3 "$(groups_free)"
 make_initramfs
 mkfifo "$run"/{guest,monitor}.{in,out}
 # Both ways, or each end would wait for the other one to open.
@@ -293,14 +296,14 @@ stop_guest
 # the slot's own button: the guest's kernel has no ACPI hotplug.
 start_guest bare -global ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off \
 	-device pcie-root-port,id=rp1,addr=11.0 -device "vfio-pci,host=$edu,addr=10.0" \
-	-device "vfio-pci,host=$ivshmem,bus=rp1,id=target"
+	-device "vfio-pci,host=$nvme,addr=12.0" -device "vfio-pci,host=$ivshmem,bus=rp1,id=target"
 listen
 stop_guest
 account_pasids
 account_jobs
 expect "QEMU ended: mappings of devices left" 0 \
 	"$(cat /proc/[0-9]*/maps 2>/dev/null | grep -cF '[vfio-device]' || true)"
-expect "QEMU ended: groups free" 2 "$(groups_free)"
+expect "QEMU ended: groups free" 3 "$(groups_free)"
 expect "QEMU ended: users of the vfio_pci module" 0 "$(</sys/module/vfio_pci/refcnt)"
 
 if ((failed)); then

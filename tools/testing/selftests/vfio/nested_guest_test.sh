@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Boot a machine with an edu and an ivshmem device and run nested_guest.sh in it,
+# Boot a machine with an edu, an ivshmem and an nvme device and run nested_guest.sh in it,
 # with the same kernel for the nested guest.
 set -euo pipefail
 
@@ -67,5 +67,7 @@ export VMTEST_TCG_THREAD=${VMTEST_TCG_THREAD:-multi}
 "$here/vmtest.sh" -k "$kernel" "${vmtest[@]}" -t "$limit" \
 	-q "-device edu,addr=10.0,dma_mask=0xffffffffff" \
 	-q "-object memory-backend-memfd,id=bar,size=64M,share=on" \
-	-q "-device ivshmem-plain,memdev=bar,addr=11.0" -- \
+	-q "-device ivshmem-plain,memdev=bar,addr=11.0" \
+	-q "-blockdev null-co,node-name=disk,size=67108864" \
+	-q "-device nvme,serial=1,drive=disk,cmb_size_mb=16,addr=12.0" -- \
 	"$here/nested_guest.sh" "$kernel" "$bin" | $show

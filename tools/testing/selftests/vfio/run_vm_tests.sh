@@ -63,8 +63,8 @@ peer_fail_nth    | devices | root | 120 | peer_fail_nth
 peer_host        | devices | root | 120 | peer_host_test
 peer_random      | devices | both | 240 | peer_random_test
 peer_pins        | devices | both | 60  | peer_pins_test
-peer_reap        | devices | both | 120 | peer_reap_test
 peer_reset       | devices | both | 120 | peer_reset_test
+peer_reap        | devices | both | 120 | peer_reap_test
 peer_update      | devices | both | 120 | peer_update_test
 peer_walk        | devices | both | 120 | peer_walk_test
 '
@@ -72,11 +72,13 @@ peer_walk        | devices | both | 120 | peer_walk_test
 usage() {
 	cat <<-EOF_USAGE
 	usage: ${0##*/} [-k bzImage] [-m modules_dir] [-a 'kernel arguments']
-	       [-t factor] [-p part/parts] [test...]
+	       [-t factor] [-p part/parts] [-r seconds] [test...]
 
 	  -k, -m, -a  as in vmtest.sh
 	  -t          allow this many times the usual time (default 1)
 	  -p          run only a part of the tests, 1/2 or 2/2 for example
+	  -r          let tests that do things at random go on for so long
+	              (default \$VFIO_TEST_SECONDS or 20)
 
 	Tests:$(awk -F'|' '{ gsub(/ /, "", $1); if ($1) printf " %s", $1 }' <<<"$tests")
 	Exit status: 0 when nothing failed.
@@ -147,9 +149,10 @@ run_program() { # who, name, seconds, command...
 	rm -f "$output"
 }
 
-inside() { # factor, test...
+inside() { # factor, seconds, test...
 	local factor=$1 name machine who seconds command user
-	shift
+	export VFIO_TEST_SECONDS=$2
+	shift 2
 	echo "# $(uname -r)"
 	# So that the user can hold a lock as well: FUSE would do, too.
 	sysctl -q vm.unprivileged_userfaultfd=1
@@ -158,13 +161,13 @@ inside() { # factor, test...
 		for user in root user; do
 			[[ $who == "$user" || $who == both ]] || continue
 			# shellcheck disable=SC2086 # a command may have arguments
-			run_program $user "$name" $((seconds * factor)) $command
+			run_program $user "$name" $((seconds * factor + VFIO_TEST_SECONDS)) $command
 		done
 	done < <(selected "$@")
 	exit 0
 }
 
-vmtest=() factor=1 part=1 parts=1
+vmtest=() factor=1 part=1 parts=1 random=${VFIO_TEST_SECONDS:-20}
 if [[ ${1:-} == --inside ]]; then
 	cd "$here" || exit 1
 	# Built in place by the kernel's make, or by the repository's.
@@ -172,10 +175,11 @@ if [[ ${1:-} == --inside ]]; then
 	shift
 	inside "$@"
 fi
-while getopts k:m:a:t:p:h opt; do
+while getopts k:m:a:t:p:r:h opt; do
 	case $opt in
 	k | m | a) vmtest+=("-$opt" "$OPTARG") ;;
 	t) factor=$OPTARG ;;
+	r) random=$OPTARG ;;
 	p) part=${OPTARG%/*} parts=${OPTARG#*/} ;;
 	h) usage; exit 0 ;;
 	*) usage >&2; exit 1 ;;
@@ -195,10 +199,10 @@ for machine in $(selected "$@" | awk '!seen[$2]++ { print $2 }'); do
 		[[ $on == "$machine" ]] || continue
 		names+=("$name")
 		[[ $who != both ]] || seconds=$((2 * seconds))
-		limit=$((limit + seconds * factor))
+		limit=$((limit + seconds * factor + random))
 	done < <(selected "$@")
 	"$here/vmtest.sh" "${vmtest[@]}" -t "$limit" -q "${machines[$machine]//[$'\n\t']/ }" -- \
-		"$here/run_vm_tests.sh" --inside "$factor" "${names[@]}" 2>&1 | tee -a "$log"
+		"$here/run_vm_tests.sh" --inside "$factor" "$random" "${names[@]}" 2>&1 | tee -a "$log"
 	status=${PIPESTATUS[0]}
 	if [[ $status != 0 ]]; then
 		echo "not ok - machine $machine # vmtest.sh returned $status" | tee -a "$log"
