@@ -267,36 +267,20 @@ static int vfio_test_thread(void *data)
 	}
 }
 
-/* Which jobs to break off */
-typedef bool (*vfio_test_match)(const struct vfio_test_job *job, u32 pasid);
-
-static bool vfio_test_match_pasid(const struct vfio_test_job *job, u32 pasid)
-{
-	return job->pasid == pasid;
-}
-
-static bool vfio_test_match_pin(const struct vfio_test_job *job, u32 pasid)
-{
-	return job->command == VFIO_TEST_PIN;
-}
-
-static bool vfio_test_match_all(const struct vfio_test_job *job, u32 pasid)
-{
-	return true;
-}
-
 /*
- * Tell a job to end, if it is one of those. False: none of them is running. One
- * that has not begun will find out itself that it must not, where that matters.
+ * Tell a job to end, if it is one with this PASID and command, 0: any. False: none
+ * such is running. One that has not begun will find out itself that it must not,
+ * where that matters.
  */
-static bool vfio_test_signal(struct vfio_test_device *test,
-			     vfio_test_match match, u32 pasid)
+static bool vfio_test_signal(struct vfio_test_device *test, u32 pasid,
+			     u32 command)
 {
 	bool running;
 
 	spin_lock(&test->lock);
 	running = test->job.status == VFIO_TEST_RUNNING &&
-		  match(&test->job, pasid);
+		  (!pasid || test->job.pasid == pasid) &&
+		  (!command || test->job.command == command);
 	if (running)
 		send_sig(SIGKILL, test->thread, 1);
 	spin_unlock(&test->lock);
@@ -304,10 +288,10 @@ static bool vfio_test_signal(struct vfio_test_device *test,
 }
 
 /* None that matches is running when this returns. */
-static void vfio_test_break_off(struct vfio_test_device *test,
-				vfio_test_match match, u32 pasid)
+static void vfio_test_break_off(struct vfio_test_device *test, u32 pasid,
+				u32 command)
 {
-	wait_event(test->idle, !vfio_test_signal(test, match, pasid));
+	wait_event(test->idle, !vfio_test_signal(test, pasid, command));
 }
 
 static void vfio_test_timeout(struct work_struct *work)
@@ -318,7 +302,7 @@ static void vfio_test_timeout(struct work_struct *work)
 
 	/* The next job has another deadline, and a work of its own */
 	if (time_after_eq(jiffies, READ_ONCE(test->deadline)))
-		vfio_test_signal(test, vfio_test_match_all, 0);
+		vfio_test_signal(test, 0, 0);
 }
 
 /* vfio_device_ops */
@@ -353,7 +337,7 @@ static void vfio_test_pasid_revoke(struct vfio_device *vdev, u32 pasid)
 	spin_unlock(&test->lock);
 	kfree(window);
 
-	vfio_test_break_off(test, vfio_test_match_pasid, pasid);
+	vfio_test_break_off(test, pasid, 0);
 	vfio_test_unpin(test, pasid, 0, U64_MAX);
 }
 
@@ -365,7 +349,7 @@ static void vfio_test_dma_unmap(struct vfio_device *vdev, u64 iova, u64 length)
 	test->unmapping++;
 	spin_unlock(&test->lock);
 
-	vfio_test_break_off(test, vfio_test_match_pin, 0);
+	vfio_test_break_off(test, 0, VFIO_TEST_PIN);
 	vfio_test_unpin(test, 0, iova, iova + (length - 1));
 
 	spin_lock(&test->lock);
@@ -375,7 +359,7 @@ static void vfio_test_dma_unmap(struct vfio_device *vdev, u64 iova, u64 length)
 
 static void vfio_test_reset(struct vfio_test_device *test)
 {
-	vfio_test_break_off(test, vfio_test_match_all, 0);
+	vfio_test_break_off(test, 0, 0);
 	vfio_test_unpin(test, 0, 0, U64_MAX);
 }
 

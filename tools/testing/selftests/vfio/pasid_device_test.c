@@ -65,19 +65,6 @@ FIXTURE_TEARDOWN(device)
 	t1_container_close(&c);
 }
 
-/* Run @statements in a child, which must come to an end without a failure. */
-#define IN_CHILD(statements) do {					\
-	int __status;							\
-	pid_t __pid = fork();						\
-									\
-	if (!__pid) {							\
-		statements;						\
-		_exit(0);						\
-	}								\
-	ASSERT_EQ(__pid, waitpid(__pid, &__status, 0));			\
-	EXPECT_EQ(0, __status);						\
-} while (0)
-
 /* Can the device write to a page of the RAM, and read what it wrote? */
 static int access_page(struct t1_vtest *dev, __u32 *mem, __u32 *ram, __u32 pasid, int page)
 {
@@ -470,11 +457,11 @@ TEST_F(device, another_process)
 	struct t1_vtest *dev = &self->dev;
 
 	t1_pasid_allow(dev, 5, IOVA, SIZE);
-	IN_CHILD(T1_ASSERT(__t1_pasid_allow(dev, 6, IOVA, SIZE) == -EPERM);
-		 T1_ASSERT_OK(__t1_pasid_next(dev, 0, &found));
-		 /* The device's access is not the child's: it shows in our memory. */
-		 T1_ASSERT(try_access(5, 0) == VFIO_TEST_DONE);
-		 T1_ASSERT_OK(__t1_pasid_withdraw(dev, 5)));
+	T1_IN_CHILD(T1_ASSERT(__t1_pasid_allow(dev, 6, IOVA, SIZE) == -EPERM);
+		    T1_ASSERT_OK(__t1_pasid_next(dev, 0, &found));
+		    /* The device's access is not the child's: it shows in our memory. */
+		    T1_ASSERT(try_access(5, 0) == VFIO_TEST_DONE);
+		    T1_ASSERT_OK(__t1_pasid_withdraw(dev, 5)));
 	EXPECT_EQ(VFIO_TEST_NO_PASID, try_access(5, 0));
 }
 
@@ -484,10 +471,10 @@ TEST_F(device, foreign_pasid)
 	struct t1_container c;
 	struct t1_vtest other;
 
-	IN_CHILD(t1_container_open(&c);
-		 t1_vtest_open(&other, &c, t1_vtest_find(1));
-		 T1_ASSERT(__t1_pasid_allow(&other, 5, IOVA, SIZE) == -EACCES);
-		 T1_ASSERT(t1_job(&other, 5, VFIO_TEST_READ, IOVA, 8) == VFIO_TEST_NO_PASID));
+	T1_IN_CHILD(t1_container_open(&c);
+		    t1_vtest_open(&other, &c, t1_vtest_find(1));
+		    T1_ASSERT(__t1_pasid_allow(&other, 5, IOVA, SIZE) == -EACCES);
+		    T1_ASSERT(t1_job(&other, 5, VFIO_TEST_READ, IOVA, 8) == VFIO_TEST_NO_PASID));
 	t1_pasid_allow(&self->dev, 5, IOVA, SIZE);
 }
 
@@ -503,8 +490,8 @@ TEST_F(device, takeover)
 	t1_vtest_open(dev, &self->c, self->name);
 	self->mem = t1_vtest_mmap(dev, T1_PAGE);
 	t1_map(&self->c, self->ram, IOVA, SIZE, T1_RW);
-	IN_CHILD(t1_pasid_alloc(&self->c, 5, 5);
-		 t1_pasid_allow(dev, 5, IOVA, SIZE));
+	T1_IN_CHILD(t1_pasid_alloc(&self->c, 5, 5);
+		    t1_pasid_allow(dev, 5, IOVA, SIZE));
 	EXPECT_EQ(VFIO_TEST_DONE, try_access(5, 0));
 	EXPECT_EQ(0, __t1_pasid_next(dev, 0, &found));
 	t1_pasid_alloc(&self->c, 6, 6);

@@ -53,31 +53,18 @@ FIXTURE_TEARDOWN(owner)
 	t1_container_close(&c);
 }
 
-/* Run @statements in a child, which must come to an end without a failure. */
-#define IN_CHILD(statements) do {					\
-	int __status;							\
-	pid_t __pid = fork();						\
-									\
-	if (!__pid) {							\
-		statements;						\
-		_exit(0);						\
-	}								\
-	ASSERT_EQ(__pid, waitpid(__pid, &__status, 0));			\
-	EXPECT_EQ(0, __status);						\
-} while (0)
-
 TEST_F(owner, fork)
 {
 	struct t1_container *c = &self->container;
 
 	t1_pasid_alloc(c, 5, 5);
-	IN_CHILD(T1_ASSERT(__t1_pasid_alloc(c, 1, LAST) == -EPERM);
-		 T1_ASSERT(__t1_pasid_free(c, 5, 5) == -EPERM);
-		 T1_ASSERT(__t1_pasid_free(c, 1, LAST) == -EPERM));
+	T1_IN_CHILD(T1_ASSERT(__t1_pasid_alloc(c, 1, LAST) == -EPERM);
+		    T1_ASSERT(__t1_pasid_free(c, 5, 5) == -EPERM);
+		    T1_ASSERT(__t1_pasid_free(c, 1, LAST) == -EPERM));
 	EXPECT_EQ(1, __t1_pasid_free(c, 1, LAST));
 
 	/* Also when it has none any more. */
-	IN_CHILD(T1_ASSERT(__t1_pasid_alloc(c, 1, LAST) == -EPERM));
+	T1_IN_CHILD(T1_ASSERT(__t1_pasid_alloc(c, 1, LAST) == -EPERM));
 }
 
 /* When the owner is gone, the next one takes over, with all PASIDs. */
@@ -85,14 +72,14 @@ TEST_F(owner, death)
 {
 	struct t1_container *c = &self->container;
 
-	IN_CHILD(t1_pasid_alloc(c, 5, 5);
-		 t1_pasid_alloc(c, 7, 7));
+	T1_IN_CHILD(t1_pasid_alloc(c, 5, 5);
+		    t1_pasid_alloc(c, 7, 7));
 	EXPECT_EQ(2, t1_pasid_info(c).used);
 	EXPECT_EQ(t1_pasids_per_group(), t1_pasid_info(c).quota);
 	EXPECT_EQ(-ENOSPC, __t1_pasid_alloc(c, 5, 5));
 	EXPECT_EQ(2, t1_pasid_info(c).used);
 	EXPECT_EQ(1, __t1_pasid_free(c, 5, 5));
-	IN_CHILD(T1_ASSERT(__t1_pasid_free(c, 7, 7) == -EPERM));
+	T1_IN_CHILD(T1_ASSERT(__t1_pasid_free(c, 7, 7) == -EPERM));
 }
 
 /* The capability speaks of the owner, whoever asks. */
@@ -101,7 +88,7 @@ TEST_F(owner, info_of_another)
 	struct t1_container *c = &self->container;
 
 	t1_pasid_alloc(c, 5, 5);
-	IN_CHILD(T1_ASSERT(t1_pasid_info(c).used == 1));
+	T1_IN_CHILD(T1_ASSERT(t1_pasid_info(c).used == 1));
 }
 
 static void alloc_three(struct t1_container *c)
@@ -137,8 +124,8 @@ TEST_F(owner, exec)
 	struct t1_container *c = &self->container;
 	int fd = dup(c->fd);	/* without O_CLOEXEC */
 
-	IN_CHILD(alloc_three(c);
-		 exec_self("--exec", fd));
+	T1_IN_CHILD(alloc_three(c);
+		    exec_self("--exec", fd));
 	close(fd);
 	EXPECT_EQ(3, __t1_pasid_free(c, 1, LAST));
 }
@@ -169,9 +156,9 @@ TEST_F(owner, exec_while_the_old_mm_lives)
 	struct t1_container *c = &self->container;
 	int fd = dup(c->fd);
 
-	IN_CHILD(alloc_three(c);
-		 start_holding_mm();
-		 exec_self("--exec", fd));
+	T1_IN_CHILD(alloc_three(c);
+		    start_holding_mm();
+		    exec_self("--exec", fd));
 	close(fd);
 	/* That process is gone, and its second address space with it. */
 	EXPECT_EQ(3, __t1_pasid_free(c, 1, LAST));
@@ -194,12 +181,12 @@ TEST_F(owner, exec_with_two_containers)
 	struct t1_group *group;
 	int fd = dup(c->fd);
 
-	IN_CHILD(t1_container_open(&other);
-		 T1_ASSERT_OK(__t1_group_get(&other, t1_group_of(bdf), &group));
-		 t1_pasid_alloc(c, 5, 5);
-		 t1_pasid_alloc(&other, 6, 6);
-		 T1_ASSERT(dup(group->fd) > 0);
-		 exec_self("--exec-two", fd));
+	T1_IN_CHILD(t1_container_open(&other);
+		    T1_ASSERT_OK(__t1_group_get(&other, t1_group_of(bdf), &group));
+		    t1_pasid_alloc(c, 5, 5);
+		    t1_pasid_alloc(&other, 6, 6);
+		    T1_ASSERT(dup(group->fd) > 0);
+		    exec_self("--exec-two", fd));
 	close(fd);
 }
 
@@ -234,14 +221,14 @@ TEST_F(owner, foreign_pasids)
 	struct t1_group *group;
 
 	t1_pasid_alloc(&self->container, 5, 5);
-	IN_CHILD(t1_container_open(&other);
-		 T1_ASSERT_OK(__t1_group_get(&other, t1_group_of(bdf), &group));
-		 T1_ASSERT(t1_pasid_info(&other).used == 0);
-		 T1_ASSERT(__t1_pasid_alloc(&other, 5, 5) == -ENOSPC);
-		 T1_ASSERT(__t1_pasid_free(&other, 5, 5) == -EACCES);
-		 T1_ASSERT(__t1_pasid_free(&other, 5, 6) == -ENOENT);
-		 t1_pasid_alloc(&other, 8, 8);
-		 T1_ASSERT(__t1_pasid_free(&other, 1, LAST) == 1));
+	T1_IN_CHILD(t1_container_open(&other);
+		    T1_ASSERT_OK(__t1_group_get(&other, t1_group_of(bdf), &group));
+		    T1_ASSERT(t1_pasid_info(&other).used == 0);
+		    T1_ASSERT(__t1_pasid_alloc(&other, 5, 5) == -ENOSPC);
+		    T1_ASSERT(__t1_pasid_free(&other, 5, 5) == -EACCES);
+		    T1_ASSERT(__t1_pasid_free(&other, 5, 6) == -ENOENT);
+		    t1_pasid_alloc(&other, 8, 8);
+		    T1_ASSERT(__t1_pasid_free(&other, 1, LAST) == 1));
 	EXPECT_EQ(1, __t1_pasid_free(&self->container, 5, 5));
 }
 

@@ -8,7 +8,6 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
-#include <sys/klog.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -281,22 +280,6 @@ TEST_F(pasid, quota)
 	EXPECT_EQ(quota, __t1_pasid_free(c, 1, LAST));
 }
 
-#define SYSLOG_ACTION_READ_ALL		3
-#define SYSLOG_ACTION_SIZE_BUFFER	10
-
-/* The log, or NULL for those who may not read it */
-static char *kernel_log(int *size)
-{
-	int len = klogctl(SYSLOG_ACTION_SIZE_BUFFER, NULL, 0);
-	char *log = len > 0 ? malloc(len) : NULL;
-
-	*size = log ? klogctl(SYSLOG_ACTION_READ_ALL, log, len) : -1;
-	if (*size >= 0)
-		return log;
-	free(log);
-	return NULL;
-}
-
 /* Whatever is called however often, nothing appears in the log. */
 TEST_F(pasid, silence)
 {
@@ -305,7 +288,7 @@ TEST_F(pasid, silence)
 	int i, size_before, size_after;
 
 	t1_pasid_alloc(c, 5, 5);
-	before = kernel_log(&size_before);
+	before = t1_kernel_log(&size_before);
 	if (!before)
 		SKIP(return, "cannot read the log: run as root or set kernel.dmesg_restrict=0");
 	for (i = 0; i < 20000; i++) {
@@ -315,7 +298,7 @@ TEST_F(pasid, silence)
 		ASSERT_EQ(-EINVAL, __t1_pasid_free(c, 6, 5));
 		ASSERT_EQ(-EFAULT, call(c, NULL));
 	}
-	after = kernel_log(&size_after);
+	after = t1_kernel_log(&size_after);
 	EXPECT_EQ(size_before, size_after);
 	EXPECT_EQ(0, memcmp(before, after, size_before));
 	free(before);

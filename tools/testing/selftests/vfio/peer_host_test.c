@@ -34,7 +34,6 @@ static int write_sysfs(const char *bdf, const char *name, const char *value)
 FIXTURE(host) {
 	struct t1_rig rig;
 	struct t1_target target;
-	struct t1_trace trace;
 	const char *bdf;
 };
 
@@ -46,13 +45,13 @@ FIXTURE_SETUP(host)
 	self->bdf = t1_find_multi(T1_E1000E, 1, 0);
 	if (!self->bdf)
 		T1_SKIP("no group with 1 of it: %s", t1_find_hint(T1_E1000E));
-	ret = t1_trace_start(&self->trace);
+	ret = t1_trace_start();
 	if (ret)
 		T1_SKIP("no trace: %s: run as root, with tracefs", strerror(-ret));
 	t1_rig_open(&self->rig, edu);
 	t1_target_open(&self->target, self->bdf, 0, 0x5000);
 	t1_map(&self->rig.c, self->target.mem, IOVA, SIZE, T1_RW);
-	t1_trace_clear(&self->trace);
+	t1_trace_clear();
 }
 
 FIXTURE_TEARDOWN(host)
@@ -73,7 +72,7 @@ static bool arrives(struct t1_rig *rig, struct t1_target *target)
 	int __left = 500;						\
 									\
 	do {								\
-		t1_trace_read(&self->trace, IOVA, __got, sizeof(__got)); \
+		t1_trace_read(IOVA, __got, sizeof(__got)); \
 		if (strlen(__got) >= strlen(want))			\
 			break;						\
 		usleep(10000);						\
@@ -175,7 +174,6 @@ FIXTURE(pf) {
 	struct t1_rig rig;
 	struct t1_container c;
 	struct t1_device pf, vf;
-	struct t1_trace trace;
 	void *mem;
 };
 
@@ -236,7 +234,7 @@ FIXTURE_SETUP(pf)
 
 	if (!bdf)
 		T1_SKIP("no PF: QEMU: -device nvme-subsys,... -device nvme,sriov_max_vfs=1,...");
-	if (t1_trace_start(&self->trace))
+	if (t1_trace_start())
 		T1_SKIP("no trace: run as root, with tracefs");
 	ASSERT_EQ(0, __t1_write_file("/sys/module/vfio_pci/parameters/enable_sriov", "Y"));
 	t1_rig_open(&self->rig, edu);
@@ -247,7 +245,7 @@ FIXTURE_SETUP(pf)
 	vf_open(&self->vf, &self->c, bdf);
 	self->mem = t1_bar_mmap(&self->vf, 0, 0, SIZE);
 	t1_map(&self->rig.c, self->mem, IOVA, SIZE, T1_RW);
-	t1_trace_clear(&self->trace);
+	t1_trace_clear();
 }
 
 FIXTURE_TEARDOWN(pf)

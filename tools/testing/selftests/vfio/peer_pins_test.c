@@ -7,8 +7,8 @@
  * The release fails on stock 6.1: the mapping stays.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/klog.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 
@@ -166,21 +166,16 @@ TEST_F(pins, withdraw)
 	close_target(&self->target, self->area);
 }
 
-#define SYSLOG_ACTION_READ_ALL	3
-
 static unsigned int log_lines(const char *what)
 {
-	static char log[1 << 18];
-	int len = klogctl(SYSLOG_ACTION_READ_ALL, log, sizeof(log) - 1);
 	unsigned int count = 0;
-	char *line = log;
+	int size;
+	char *log = t1_kernel_log(&size), *line;
 
-	T1_ASSERT(len >= 0);
-	log[len] = 0;
-	while ((line = strstr(line, what))) {
-		line++;
+	T1_ASSERT(log);
+	for (line = strstr(log, what); line; line = strstr(line + 1, what))
 		count++;
-	}
+	free(log);
 	return count;
 }
 

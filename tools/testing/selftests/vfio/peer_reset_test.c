@@ -26,7 +26,6 @@
 FIXTURE(reset) {
 	struct t1_rig rig;
 	struct t1_target target;
-	struct t1_trace trace;
 	bool tracing;
 };
 
@@ -103,13 +102,13 @@ FIXTURE_SETUP(reset)
 	bdf = t1_find_multi(variant->kind, variant->functions, 0);
 	if (!bdf)
 		T1_SKIP("%s", t1_find_hint(variant->kind));
-	self->tracing = !t1_trace_start(&self->trace);
+	self->tracing = !t1_trace_start();
 	t1_rig_open(&self->rig, edu);
 	t1_target_open(&self->target, bdf, variant->bar, variant->page);
 	for (i = 0; i < COUNT; i++)
 		t1_map(&self->rig.c, self->target.mem, IOVA + i * SIZE, SIZE, T1_RW);
 	if (self->tracing)
-		t1_trace_clear(&self->trace);
+		t1_trace_clear();
 }
 
 FIXTURE_TEARDOWN(reset)
@@ -127,7 +126,7 @@ FIXTURE_TEARDOWN(reset)
 	int __i;							\
 									\
 	for (__i = 0; self->tracing && __i < COUNT; __i++) {	\
-		t1_trace_read(&self->trace, IOVA + __i * SIZE, __got, sizeof(__got)); \
+		t1_trace_read(IOVA + __i * SIZE, __got, sizeof(__got)); \
 		EXPECT_STREQ(what, __got);				\
 	}								\
 } while (0)
@@ -206,7 +205,6 @@ TEST_F(reset, release_while_off)
 FIXTURE(hot_reset) {
 	struct t1_rig rig;
 	struct t1_target target[2];
-	struct t1_trace trace;
 	bool tracing;
 };
 
@@ -215,7 +213,7 @@ FIXTURE_SETUP(hot_reset)
 	const char *edu = t1_require(T1_EDU, 0), *bdf;
 	int i;
 
-	self->tracing = !t1_trace_start(&self->trace);
+	self->tracing = !t1_trace_start();
 	t1_rig_open(&self->rig, edu);
 	t1_container_open(&self->target[0].c);
 	for (i = 0; i < 2; i++) {
@@ -228,7 +226,7 @@ FIXTURE_SETUP(hot_reset)
 		t1_map(&self->rig.c, self->target[i].mem, IOVA + i * SIZE, SIZE, T1_RW);
 	}
 	if (self->tracing)
-		t1_trace_clear(&self->trace);
+		t1_trace_clear();
 }
 
 FIXTURE_TEARDOWN(hot_reset)

@@ -117,6 +117,9 @@ const char *t1_find_multi(enum t1_kind kind, unsigned int functions, unsigned in
 /* What to type to get one. */
 const char *t1_find_hint(enum t1_kind kind);
 int t1_group_of(const char *bdf);
+/* The same by a device's directory in sysfs, and whether the caller may open one */
+int t1_group_at(const char *dir);
+bool t1_group_usable(int group);
 
 /*
  * In a FIXTURE_SETUP: the address, or a SKIP of the test. Harnesses before 6.10
@@ -139,6 +142,19 @@ int t1_group_of(const char *bdf);
 		T1_SKIP("%s", t1_find_hint(__kind));			\
 	__bdf;								\
 })
+
+/* In a test: run @statements in a child, which must come to an end without a failure. */
+#define T1_IN_CHILD(statements) do {					\
+	int __status;							\
+	pid_t __pid = fork();						\
+									\
+	if (!__pid) {							\
+		statements;						\
+		_exit(0);						\
+	}								\
+	ASSERT_EQ(__pid, waitpid(__pid, &__status, 0));			\
+	EXPECT_EQ(0, __status);						\
+} while (0)
 
 /* type1_edu.c: the edu device's DMA engine, by a mapping of its BAR 0 */
 
@@ -188,14 +204,11 @@ bool t1_dma_arrives(struct t1_rig *rig, __u64 iova, __u32 *word);
 /* Has the IOMMU an entry for @iova of the device? 1 or 0 */
 int t1_translates(const char *bdf, __u64 iova);
 
-struct t1_trace {
-	char dir[64];
-};
-
-int t1_trace_start(struct t1_trace *trace);
-void t1_trace_clear(struct t1_trace *trace);
+/* Once for all tests of a program; it ends with that. */
+int t1_trace_start(void);
+void t1_trace_clear(void);
 /* Events of peer memory at @iova: (m)ap, (s)uspend, (r)esume, revoke (x) */
-void t1_trace_read(struct t1_trace *trace, __u64 iova, char *events, size_t size);
+void t1_trace_read(__u64 iova, char *events, size_t size);
 
 /* type1_fd.c: files to another process, over a UNIX socket */
 
@@ -222,6 +235,8 @@ bool t1_failed(void);
 
 /* type1_file.c */
 
+/* The log, to be freed, with a 0 at its end; NULL for those who may not read it */
+char *t1_kernel_log(int *size);
 int __t1_write_data(const char *path, const void *data, size_t size);
 int __t1_write_file(const char *path, const char *text);
 void t1_write_file(const char *path, const char *text);

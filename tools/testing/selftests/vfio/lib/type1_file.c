@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/klog.h>
 #include <unistd.h>
 
 #include "type1.h"
@@ -25,4 +27,21 @@ int __t1_write_file(const char *path, const char *text)
 void t1_write_file(const char *path, const char *text)
 {
 	T1_ASSERT_OK(__t1_write_file(path, text));
+}
+
+#define SYSLOG_ACTION_READ_ALL		3
+#define SYSLOG_ACTION_SIZE_BUFFER	10
+
+char *t1_kernel_log(int *size)
+{
+	int len = klogctl(SYSLOG_ACTION_SIZE_BUFFER, NULL, 0);
+	char *log = len > 0 ? malloc(len + 1) : NULL;
+
+	*size = log ? klogctl(SYSLOG_ACTION_READ_ALL, log, len) : -1;
+	if (*size >= 0) {
+		log[*size] = 0;
+		return log;
+	}
+	free(log);
+	return NULL;
 }

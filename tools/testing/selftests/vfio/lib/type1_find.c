@@ -54,13 +54,13 @@ static bool is_kind(const char *bdf, enum t1_kind kind)
 	       read_hex(bdf, "device") == kinds[kind].device;
 }
 
-int t1_group_of(const char *bdf)
+int t1_group_at(const char *dir)
 {
 	char path[PATH_MAX], target[PATH_MAX];
 	const char *name;
 	ssize_t len;
 
-	snprintf(path, sizeof(path), SYSFS_DEVICES "/%s/iommu_group", bdf);
+	snprintf(path, sizeof(path), "%s/iommu_group", dir);
 	len = readlink(path, target, sizeof(target) - 1);
 	if (len < 0)
 		return -errno;
@@ -69,12 +69,25 @@ int t1_group_of(const char *bdf)
 	return name ? atoi(name + 1) : -ENODEV;
 }
 
-static bool usable(const char *bdf)
+int t1_group_of(const char *bdf)
+{
+	char dir[PATH_MAX];
+
+	snprintf(dir, sizeof(dir), SYSFS_DEVICES "/%s", bdf);
+	return t1_group_at(dir);
+}
+
+bool t1_group_usable(int group)
 {
 	char path[64];
 
-	snprintf(path, sizeof(path), "/dev/vfio/%d", t1_group_of(bdf));
+	snprintf(path, sizeof(path), "/dev/vfio/%d", group);
 	return !access(path, R_OK | W_OK);
+}
+
+static bool usable(const char *bdf)
+{
+	return t1_group_usable(t1_group_of(bdf));
 }
 
 /* List devices of a kind below @dir, in the order of their addresses. */

@@ -42,14 +42,6 @@ int t1_translates(const char *bdf, __u64 iova)
 	return found;
 }
 
-static int write_trace(struct t1_trace *trace, const char *name, const char *text)
-{
-	char path[128];
-
-	snprintf(path, sizeof(path), "%s/%s", trace->dir, name);
-	return __t1_write_file(path, text);
-}
-
 /*
  * One instance for all tests of a program: to make and to remove one takes as long
  * as a whole test. Harnesses run each test in a child, which leaves by _exit().
@@ -67,27 +59,34 @@ static void __attribute__((constructor)) trace_prepare(void)
 	atexit(trace_remove);
 }
 
-int t1_trace_start(struct t1_trace *trace)
+static int write_trace(const char *name, const char *text)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/%s", trace_dir, name);
+	return __t1_write_file(path, text);
+}
+
+int t1_trace_start(void)
 {
 	int ret;
 
-	strcpy(trace->dir, trace_dir);
-	if (!mkdir(trace->dir, 0700)) {
-		ret = write_trace(trace, "events/vfio_peer/enable", "1");
+	if (!mkdir(trace_dir, 0700)) {
+		ret = write_trace("events/vfio_peer/enable", "1");
 		if (ret)
-			rmdir(trace->dir);
+			rmdir(trace_dir);
 		return ret;
 	}
 	return errno == EEXIST ? 0 : -errno;
 }
 
-void t1_trace_clear(struct t1_trace *trace)
+void t1_trace_clear(void)
 {
-	T1_ASSERT_OK(write_trace(trace, "trace", " "));
+	T1_ASSERT_OK(write_trace("trace", " "));
 }
 
 /* A letter for each event at @iova, in the order of their time */
-void t1_trace_read(struct t1_trace *trace, __u64 iova, char *events, size_t size)
+void t1_trace_read(__u64 iova, char *events, size_t size)
 {
 	static const char * const names[] = { "map", "suspend", "resume", "revoke" };
 	static const char letters[] = "msrx";
@@ -95,7 +94,7 @@ void t1_trace_read(struct t1_trace *trace, __u64 iova, char *events, size_t size
 	size_t n = 0;
 	FILE *f;
 
-	snprintf(path, sizeof(path), "%s/trace", trace->dir);
+	snprintf(path, sizeof(path), "%s/trace", trace_dir);
 	f = fopen(path, "r");
 	T1_ASSERT(f);
 	while (fgets(line, sizeof(line), f) && n + 1 < size) {

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Devices of the vfio_test module, and what they may do under PASIDs. */
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -14,28 +12,18 @@
 
 static int group_of(const char *name)
 {
-	char path[PATH_MAX], link[PATH_MAX];
-	ssize_t len;
+	char dir[64];
 
-	snprintf(path, sizeof(path), "/sys/bus/platform/devices/%s/iommu_group", name);
-	len = readlink(path, link, sizeof(link) - 1);
-	if (len < 0)
-		return -errno;
-	link[len] = 0;
-	return atoi(strrchr(link, '/') + 1);
+	snprintf(dir, sizeof(dir), "/sys/bus/platform/devices/%s", name);
+	return t1_group_at(dir);
 }
 
 const char *t1_vtest_find(unsigned int nth)
 {
-	char path[64], name[32];
-	int group;
+	char name[32];
 
 	snprintf(name, sizeof(name), "vfio-test.%u", nth);
-	group = group_of(name);
-	if (group < 0)
-		return NULL;
-	snprintf(path, sizeof(path), "/dev/vfio/%d", group);
-	return access(path, R_OK | W_OK) ? NULL : strdup(name);
+	return t1_group_usable(group_of(name)) ? strdup(name) : NULL;
 }
 
 void t1_vtest_open(struct t1_vtest *dev, struct t1_container *c, const char *name)
