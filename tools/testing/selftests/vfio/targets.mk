@@ -41,6 +41,7 @@ TYPE1_LIB += type1_touch
 TYPE1_LIB += type1_vtest
 
 TEST_PROGS += device_inode_test.sh
+TEST_PROGS += vfio_probe_test.sh
 TEST_PROGS_EXTENDED += bind.sh run_vm_tests.sh
 TEST_PROGS_EXTENDED += nested_guest.sh nested_guest_init.sh nested_guest_test.sh
 TEST_PROGS_EXTENDED += vmtest.sh vmtest-init.sh vmtest-run.sh vmtest_test.sh
@@ -50,9 +51,11 @@ TYPE1_LIB_O := $(TYPE1_LIB:%=$(TYPE1_OBJ)/%.o)
 TYPE1_CFLAGS := -Wall -O2 -g -std=gnu11 -MD $(KHDR_INCLUDES) -pthread
 
 TEST_CUSTOM_PROGS += $(TYPE1_TESTS:%=$(OUTPUT)/%)
+# What a test tests is installed with it, but is no test.
+TEST_GEN_PROGS_EXTENDED += $(OUTPUT)/vfio-probe
 EXTRA_CLEAN += $(TYPE1_TESTS:%=$(OUTPUT)/%) $(TYPE1_OBJ)
 
-all: $(TYPE1_TESTS:%=$(OUTPUT)/%)
+all: $(TYPE1_TESTS:%=$(OUTPUT)/%) $(OUTPUT)/vfio-probe
 
 $(TYPE1_OBJ):
 	mkdir -p $@
@@ -65,5 +68,10 @@ $(TYPE1_TESTS:%=$(TYPE1_OBJ)/%.o): $(TYPE1_OBJ)/%.o: %.c | $(TYPE1_OBJ)
 
 $(TYPE1_TESTS:%=$(OUTPUT)/%): $(OUTPUT)/%: $(TYPE1_OBJ)/%.o $(TYPE1_LIB_O)
 	$(CC) $(TYPE1_CFLAGS) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+# The Makefile there knows what it is made from.
+.PHONY: $(OUTPUT)/vfio-probe
+$(OUTPUT)/vfio-probe:
+	$(MAKE) -C ../../../vfio OUTPUT=$(OUTPUT)/
 
 -include $(wildcard $(TYPE1_OBJ)/*.d)

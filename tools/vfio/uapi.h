@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * <linux/vfio.h>, and what the one that is installed here may be too old for.
+ * Whether the running kernel knows it is another question: it is asked.
+ */
+#ifndef TOOLS_VFIO_UAPI_H
+#define TOOLS_VFIO_UAPI_H
+
+#include <linux/types.h>
+#include <linux/vfio.h>
+
+#ifndef VFIO_PASID_ALLOC
+#define VFIO_PASID_ALLOC		16
+#endif
+
+#ifndef VFIO_DMA_PEER_REVOKE
+#define VFIO_DMA_PEER_REVOKE		17
+#endif
+
+#ifndef VFIO_IOMMU_TYPE1_INFO_CAP_PASID
+#define VFIO_IOMMU_TYPE1_INFO_CAP_PASID	16
+
+struct vfio_iommu_type1_info_cap_pasid {
+	struct	vfio_info_cap_header header;
+	__u32	flags;
+	__u32	max_pasid;
+	__u32	hw_max_pasid;
+	__u32	quota;
+	__u32	used;
+	__u32	__reserved;
+};
+#endif
+
+#endif
