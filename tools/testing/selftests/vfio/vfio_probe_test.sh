@@ -46,19 +46,29 @@ as_user() {
 		--bounding-set=-all -- "$@"
 }
 
-# Run a command; its output is in $tmp/out and $tmp/err.
+# Run a command. To look at its output takes no process: in the machine, each of
+# these takes a tenth of a second.
 run() {
 	"$@" >"$tmp/out" 2>"$tmp/err" </dev/null
 	status=$?
+	IFS= read -rd '' out <"$tmp/out"
+	IFS= read -rd '' err <"$tmp/err"
 }
 
 returned() { [[ $status == "$1" ]]; }
-silent() { [[ ! -s $tmp/err ]]; }
-says() { grep -q -- "$1" "$tmp/err"; }
-lines() { [[ $(wc -l <"$tmp/err") == "$1" ]]; }
-printed_nothing() { [[ ! -s $tmp/out ]]; }
+silent() { [[ ! $err ]]; }
+says() { [[ $err == *"$1"* ]]; }
+lines() {
+	local ends=${err//[!$'\n']/}
+	[[ ${#ends} == "$1" ]]
+}
+printed_nothing() { [[ ! $out ]]; }
+shows() { [[ $out == *"$1"* ]]; }
 # The JSON has the line "key": value
-has() { grep -Eq "^ *\"$1\": $2,?\$" "$tmp/out"; }
+has() {
+	local line=$'\n'" *\"$1\": $2,?"$'\n'
+	[[ $out =~ $line ]]
+}
 
 usable() {
 	expect "status" returned 0
@@ -85,9 +95,9 @@ test_root() {
 	expect "device" has device "\"$device\""
 	expect "group" has group "$group"
 	expect "file" has file "\"/dev/vfio/$group\""
-	expect "member" grep -q "{ *\"name\": \"$device\", \"driver\": \"vfio-pci\", \"vfio\": true *}" "$tmp/out"
+	expect "member" shows "\"name\": \"$device\", \"driver\": \"vfio-pci\", \"vfio\": true"
 	expect "types" has TYPE1v2 true
-	expect "page sizes" has page_sizes '\[4096, 2097152.*\]'
+	expect "page sizes" has page_sizes '\[4096, 2097152[^]]*\]'
 	expect "IOVA ranges" grep -q '"start": "0x0", "end": "0x[0-9a-f]*"' "$tmp/out"
 	expect "mappings" has dma_avail 65535
 	expect "dirty tracking" has dirty_page_sizes '\[4096\]'
@@ -100,7 +110,7 @@ test_user() {
 	run as_user vfio-probe --json "$device"
 	usable
 	expect "no capability" has exempt false
-	expect "page sizes" has page_sizes '\[4096, .*\]'
+	expect "page sizes" has page_sizes '\[4096, [^]]*\]'
 }
 
 # The same device in all ways to name it, and the same said in text
@@ -178,7 +188,7 @@ test_unbound_member() {
 	echo "$other" >"$drivers/vfio-pci/unbind"
 	run vfio-probe --json "$pair"
 	usable
-	expect "no driver" grep -q "{ *\"name\": \"$other\", \"driver\": null, \"vfio\": false *}" "$tmp/out"
+	expect "no driver" shows "\"name\": \"$other\", \"driver\": null, \"vfio\": false"
 	run vfio-probe --json "$(group_of "$pair")"
 	usable
 	run vfio-probe --json "$other"
@@ -215,7 +225,7 @@ test_busy() {
 	exec 3>&-
 	unusable "group $group is in use"
 	expect "one reason" lines 1
-	expect "members" grep -q "\"$device\", \"driver\": \"vfio-pci\"" "$tmp/out"
+	expect "members" shows "\"$device\", \"driver\": \"vfio-pci\""
 	expect "types" has TYPE1v2 true
 	expect "nothing of its IOMMU" has iommu null
 	expect "not known" has update_vaddr null
@@ -317,8 +327,7 @@ test_usage() {
 }
 
 test_full_output() {
-	vfio-probe "$device" >/dev/full 2>"$tmp/err"
-	status=$?
+	run bash -c 'vfio-probe "$1" >/dev/full' bash "$device"
 	expect "status" returned 2
 	expect "the reason" says "cannot be written"
 }
@@ -341,7 +350,7 @@ test_emulated() {
 	[[ -e $path ]] || { skip="no device of the module vfio_test"; return; }
 	run vfio-probe --json "$(basename "$(readlink "$path/iommu_group")")"
 	usable
-	expect "member" grep -q '"vfio-test.0", "driver": "vfio-test", "vfio": true' "$tmp/out"
+	expect "member" shows '"vfio-test.0", "driver": "vfio-test", "vfio": true'
 }
 
 echo "TAP version 13"
