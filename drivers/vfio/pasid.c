@@ -40,6 +40,7 @@
 #include <linux/pid.h>
 #include <linux/sched.h>
 #include <linux/sched/mm.h>
+#include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/vfio.h>
@@ -454,6 +455,29 @@ int vfio_pasid_info(struct vfio_pasid_container *pc, u32 hw_max_pasid,
 	return vfio_info_add_capability(caps, &cap.header, sizeof(cap));
 }
 EXPORT_SYMBOL_GPL(vfio_pasid_info);
+
+/**
+ * vfio_pasid_show - Tell how many PASIDs a container has, and its owner
+ * @pc: container
+ * @m: what an administrator reads
+ *
+ * Context: may sleep; waits for no lock that is held across user access.
+ */
+void vfio_pasid_show(struct vfio_pasid_container *pc, struct seq_file *m)
+{
+	unsigned int count = 0, used = 0, quota = 0;
+
+	mutex_lock(&pc->lock);
+	if (pc->owner) {
+		count = pasid_pool_count(&pc->pool);
+		pasid_owner_usage(&pc->owner->pasids, &quota, &used);
+	}
+	mutex_unlock(&pc->lock);
+
+	seq_printf(m, "vfio-pasids:\t%u\n", count);
+	seq_printf(m, "vfio-pasids-owner:\t%u of %u\n", used, quota);
+}
+EXPORT_SYMBOL_GPL(vfio_pasid_show);
 
 static int vfio_pasid_do_alloc(struct vfio_pasid_container *pc,
 			       struct vfio_iommu_type1_pasid_request *req,

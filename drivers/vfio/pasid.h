@@ -11,6 +11,7 @@
 #include <linux/mutex.h>
 
 struct iommu_group;
+struct seq_file;
 struct vfio_info_cap;
 struct vfio_pasid_owner;
 
@@ -41,6 +42,7 @@ void vfio_pasid_hw_limit(struct iommu_group *group, u32 *max_pasid);
 int vfio_pasid_info(struct vfio_pasid_container *pc, u32 hw_max_pasid,
 		    struct vfio_info_cap *caps);
 int vfio_pasid_request(struct vfio_pasid_container *pc, unsigned long arg);
+void vfio_pasid_show(struct vfio_pasid_container *pc, struct seq_file *m);
 struct pasid_owner *vfio_pasid_lock(struct vfio_pasid_container *pc);
 void vfio_pasid_unlock(struct vfio_pasid_container *pc);
 #else
@@ -75,6 +77,11 @@ static inline int vfio_pasid_request(struct vfio_pasid_container *pc,
 				     unsigned long arg)
 {
 	return -ENOTTY;
+}
+
+static inline void vfio_pasid_show(struct vfio_pasid_container *pc,
+				   struct seq_file *m)
+{
 }
 
 static inline struct pasid_owner *

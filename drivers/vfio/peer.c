@@ -46,6 +46,7 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/sched.h>
+#include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/vfio.h>
 #include <linux/vfio_peer.h>
@@ -659,6 +660,38 @@ unsigned int vfio_peer_unmap(struct vfio_peer_space *space,
 	return count;
 }
 EXPORT_SYMBOL_GPL(vfio_peer_unmap);
+
+/**
+ * vfio_peer_space_show - Tell how much device memory a space has mapped
+ * @space: space
+ * @m: what an administrator reads
+ *
+ * Context: may sleep; waits for no lock that is held across user access.
+ */
+void vfio_peer_space_show(struct vfio_peer_space *space, struct seq_file *m)
+{
+	unsigned int devices = 0, ranges = 0, suspended = 0;
+	struct vfio_peer_range *range;
+	struct vfio_peer *peer;
+
+	mutex_lock(&space->lock);
+	list_for_each_entry(peer, &space->peers, space_entry) {
+		if (!list_empty(&peer->ranges))
+			devices++;
+		list_for_each_entry(range, &peer->ranges, peer_entry) {
+			ranges++;
+			if (!range->mapped)
+				suspended++;
+			cond_resched();
+		}
+	}
+	mutex_unlock(&space->lock);
+
+	seq_printf(m, "vfio-peer-devices:\t%u\n", devices);
+	seq_printf(m, "vfio-peer-ranges:\t%u\n", ranges);
+	seq_printf(m, "vfio-peer-suspended:\t%u\n", suspended);
+}
+EXPORT_SYMBOL_GPL(vfio_peer_space_show);
 
 /**
  * vfio_peer_revoked - Name a mapping that has lost device memory

@@ -12,6 +12,7 @@
 #include <linux/types.h>
 #include <linux/workqueue.h>
 
+struct seq_file;
 struct vfio_device;
 struct vfio_peer;
 struct vm_area_struct;
@@ -112,6 +113,7 @@ ssize_t vfio_peer_map(struct vfio_peer_space *space, struct list_head *ranges,
 		      int prot);
 unsigned int vfio_peer_unmap(struct vfio_peer_space *space,
 			     struct list_head *ranges);
+void vfio_peer_space_show(struct vfio_peer_space *space, struct seq_file *m);
 bool vfio_peer_revoked(struct vfio_peer_space *space, dma_addr_t *iova);
 
 #endif

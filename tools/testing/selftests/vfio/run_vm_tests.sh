@@ -49,6 +49,7 @@ bar_layout       | devices | both | 120 | bar_layout_test
 bar_zap          | devices | both | 300 | bar_zap_test
 bar_fault_storm  | devices | both | 180 | bar_fault_storm_test
 hot_reset        | devices | both | 180 | hot_reset_test
+container_fdinfo | devices | both | 60  | container_fdinfo_test
 container_race   | devices | both | 60  | container_race_test
 device_inode     | devices | both | 300 | device_inode_test
 device_inode_sh  | devices | root | 120 | device_inode_test.sh
@@ -73,13 +74,14 @@ vfio_probe       | devices | root | 120 | vfio_probe_test.sh
 usage() {
 	cat <<-EOF_USAGE
 	usage: ${0##*/} [-k bzImage] [-m modules_dir] [-a 'kernel arguments']
-	       [-t factor] [-p part/parts] [-r seconds] [test...]
+	       [-t factor] [-p part/parts] [-r seconds] [-g directory] [test...]
 
 	  -k, -m, -a  as in vmtest.sh
 	  -t          allow this many times the usual time (default 1)
 	  -p          run only a part of the tests, 1/2 or 2/2 for example
 	  -r          let tests that do things at random go on for so long
 	              (default \$VFIO_TEST_SECONDS or 20)
+	  -g          at the end, copy what a kernel with gcov has counted there
 
 	Tests:$(awk -F'|' '{ gsub(/ /, "", $1); if ($1) printf " %s", $1 }' <<<"$tests")
 	Exit status: 0 when nothing failed.
@@ -150,6 +152,18 @@ run_program() { # who, name, seconds, command...
 	rm -f "$output"
 }
 
+# What gcov has counted, into the directory that the host shares
+save_counts() {
+	local counts=/sys/kernel/debug/gcov share file
+	share=$(mktemp -d)
+	mount -t 9p -o trans=virtio,version=9p2000.L gcov "$share" || return
+	while read -r file; do
+		# These files have no size. Not by their paths: those are the host's.
+		cat "$file" >"$share/${file##*/}" || return
+	done < <(find "$counts" -name '*.gcda')
+	umount "$share"
+}
+
 inside() { # factor, seconds, test...
 	local factor=$1 name machine who seconds command user
 	export VFIO_TEST_SECONDS=$2
@@ -165,22 +179,26 @@ inside() { # factor, seconds, test...
 			run_program $user "$name" $((seconds * factor + VFIO_TEST_SECONDS)) $command
 		done
 	done < <(selected "$@")
+	[[ ! $gcov ]] || save_counts || exit 1
 	exit 0
 }
 
-vmtest=() factor=1 part=1 parts=1 random=${VFIO_TEST_SECONDS:-20}
+vmtest=() factor=1 part=1 parts=1 gcov= random=${VFIO_TEST_SECONDS:-20}
 if [[ ${1:-} == --inside ]]; then
 	cd "$here" || exit 1
 	# Built in place by the kernel's make, or by the repository's.
 	PATH=$here:$here/../../../../build/kselftests:$PATH
 	shift
+	gcov=$1
+	shift
 	inside "$@"
 fi
-while getopts k:m:a:t:p:r:h opt; do
+while getopts k:m:a:t:p:r:g:h opt; do
 	case $opt in
 	k | m | a) vmtest+=("-$opt" "$OPTARG") ;;
 	t) factor=$OPTARG ;;
 	r) random=$OPTARG ;;
+	g) gcov=$OPTARG ;;
 	p) part=${OPTARG%/*} parts=${OPTARG#*/} ;;
 	h) usage; exit 0 ;;
 	*) usage >&2; exit 1 ;;
@@ -191,6 +209,11 @@ shift $((OPTIND - 1))
 for name; do
 	[[ $(part=1 parts=1; selected "$name") ]] || { echo "${0##*/}: no test $name" >&2; usage >&2; exit 1; }
 done
+
+if [[ $gcov ]]; then
+	vmtest+=(-q "-fsdev local,id=gcov,path=$gcov,security_model=none"
+		 -q "-device virtio-9p-pci,fsdev=gcov,mount_tag=gcov,addr=1b.0")
+fi
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
@@ -203,7 +226,7 @@ for machine in $(selected "$@" | awk '!seen[$2]++ { print $2 }'); do
 		limit=$((limit + seconds * factor + random))
 	done < <(selected "$@")
 	"$here/vmtest.sh" "${vmtest[@]}" -t "$limit" -q "${machines[$machine]//[$'\n\t']/ }" -- \
-		"$here/run_vm_tests.sh" --inside "$factor" "$random" "${names[@]}" 2>&1 | tee -a "$log"
+		"$here/run_vm_tests.sh" --inside "$gcov" "$factor" "$random" "${names[@]}" 2>&1 | tee -a "$log"
 	status=${PIPESTATUS[0]}
 	if [[ $status != 0 ]]; then
 		echo "not ok - machine $machine # vmtest.sh returned $status" | tee -a "$log"

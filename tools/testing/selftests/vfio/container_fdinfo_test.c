@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What an administrator reads of a container in /proc/PID/fdinfo: it follows what
+ * the container holds, and can be read while its user holds the container up.
+ *
+ * Fails on stock 6.1: nothing is told there.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../kselftest_harness.h"
+
+#include "lib/type1.h"
+
+#define SIZE	T1_RIG_SIZE
+#define IOVA	0x2000000UL
+
+/* The number after @key of a container, -1 when there is none */
+static long told(struct t1_container *c, const char *key)
+{
+	char path[64], line[128];
+	long value = -1;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", getpid(), c->fd);
+	file = fopen(path, "r");
+	T1_ASSERT(file);
+	while (fgets(line, sizeof(line), file)) {
+		if (!strncmp(line, key, strlen(key)) && line[strlen(key)] == ':')
+			T1_ASSERT(sscanf(line + strlen(key) + 1, "%ld", &value) == 1);
+	}
+	fclose(file);
+	return value;
+}
+
+FIXTURE(fdinfo) {
+	struct t1_rig rig;
+	struct t1_target target;
+};
+
+FIXTURE_SETUP(fdinfo)
+{
+	const char *edu = t1_require(T1_EDU, 0), *bdf = t1_require(T1_IVSHMEM, 0);
+
+	t1_rig_open(&self->rig, edu);
+	t1_target_open(&self->target, bdf, 2, 0);
+}
+
+FIXTURE_TEARDOWN(fdinfo)
+{
+	t1_target_close(&self->target);
+	t1_rig_close(&self->rig);
+}
+
+TEST_F(fdinfo, mappings)
+{
+	EXPECT_EQ(self->rig.avail - 1, told(&self->rig.c, "vfio-dma-avail"));
+	t1_map(&self->rig.c, self->target.mem, IOVA, SIZE, T1_RW);
+	EXPECT_EQ(self->rig.avail - 2, told(&self->rig.c, "vfio-dma-avail"));
+	t1_unmap(&self->rig.c, IOVA, SIZE);
+}
+
+TEST_F(fdinfo, peers)
+{
+	struct t1_container *c = &self->rig.c;
+
+	EXPECT_EQ(0, told(c, "vfio-peer-devices"));
+	EXPECT_EQ(0, told(c, "vfio-peer-ranges"));
+	t1_map(c, self->target.mem, IOVA, SIZE, T1_RW);
+	t1_map(c, self->target.mem, IOVA + SIZE, SIZE, T1_RW);
+	EXPECT_EQ(1, told(c, "vfio-peer-devices"));
+	EXPECT_EQ(2, told(c, "vfio-peer-ranges"));
+	EXPECT_EQ(0, told(c, "vfio-peer-suspended"));
+
+	t1_set_command(&self->target.dev, PCI_COMMAND_MEMORY, false);
+	EXPECT_EQ(2, told(c, "vfio-peer-ranges"));
+	EXPECT_EQ(2, told(c, "vfio-peer-suspended"));
+	t1_set_command(&self->target.dev, PCI_COMMAND_MEMORY, true);
+	EXPECT_EQ(0, told(c, "vfio-peer-suspended"));
+
+	t1_unmap(c, IOVA, 2 * SIZE);
+	EXPECT_EQ(0, told(c, "vfio-peer-devices"));
+	EXPECT_EQ(0, told(c, "vfio-peer-ranges"));
+}
+
+/* Those of the container, and those of its owner in all containers */
+TEST_F(fdinfo, pasids)
+{
+	struct t1_container *c = &self->rig.c;
+
+	EXPECT_EQ(0, told(c, "vfio-pasids"));
+	EXPECT_EQ(0, told(c, "vfio-pasids-owner"));
+	t1_pasid_alloc(c, 1, 1000);
+	t1_pasid_alloc(c, 1, 1000);
+	t1_pasid_alloc(&self->target.c, 1, 1000);
+	EXPECT_EQ(2, told(c, "vfio-pasids"));
+	EXPECT_EQ(3, told(c, "vfio-pasids-owner"));
+	EXPECT_EQ(1, told(&self->target.c, "vfio-pasids"));
+}
+
+TEST_F(fdinfo, nothing_without_group)
+{
+	struct t1_container c;
+
+	t1_container_open(&c);
+	EXPECT_EQ(-1, told(&c, "vfio-dma-avail"));
+	t1_container_close(&c);
+}
+
+/* The time-out of the test is what catches it. */
+TEST_F(fdinfo, user_holds_lock)
+{
+	struct t1_container *c = &self->rig.c;
+	struct t1_busy busy;
+
+	t1_map(c, self->target.mem, IOVA, SIZE, T1_RW);
+	if (__t1_busy_begin(&busy, c, T1_RIG_RAM, SIZE))
+		SKIP(return, T1_STALL_HINT);
+	EXPECT_EQ(1, told(c, "vfio-peer-ranges"));
+	EXPECT_EQ(self->rig.avail - 2, told(c, "vfio-dma-avail"));
+	EXPECT_EQ(0, told(c, "vfio-pasids"));
+	t1_busy_end(&busy);
+	t1_unmap(c, IOVA, SIZE);
+}
+
+TEST_HARNESS_MAIN
