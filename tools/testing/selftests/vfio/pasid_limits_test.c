@@ -58,15 +58,16 @@ static struct t1_group *get_group(struct t1_container *c, int id)
 TEST_F(limits, parameter)
 {
 	struct t1_container *c = &self->container;
+	int first = t1_pasid_alloc(c, 1, LAST);
 
-	ASSERT_EQ(PER_GROUP, t1_pasid_alloc_all(c, 1, LAST));
+	ASSERT_EQ(PER_GROUP - 1, t1_pasid_alloc_all(c, 1, LAST));
 
 	/* Lowered, it takes nothing away and gives nothing any more. */
 	ASSERT_EQ(0, __t1_pasids_per_group_set(5));
 	EXPECT_EQ(PER_GROUP, t1_pasid_info(c).used);
 	EXPECT_EQ(5, t1_pasid_info(c).quota);
 	EXPECT_EQ(-EDQUOT, __t1_pasid_alloc(c, 1, LAST));
-	EXPECT_EQ(6, __t1_pasid_free(c, 1, 6));
+	EXPECT_EQ(6, __t1_pasid_free(c, first, first + 5));
 	EXPECT_LT(0, __t1_pasid_alloc(c, 1, LAST));
 	EXPECT_EQ(-EDQUOT, __t1_pasid_alloc(c, 1, LAST));
 
