@@ -22,7 +22,12 @@ check()
 }
 
 # Output of the last check, which is the reason for something
-said() { grep -E "$1" "/checks/$count/output" || { cat "/checks/$count/output"; false; }; }
+said()
+{
+	local output=/checks/$((count - 1))/output
+
+	grep -E "$1" "$output" || { cat "$output"; false; }
+}
 fails() { ! "$@"; }
 
 get()
@@ -31,12 +36,11 @@ get()
 		-o APT::Keep-Downloaded-Packages=true install "$@"
 }
 
-# All files, but those of DKMS, apt and dpkg themselves
+# All files, but what DKMS, apt and dpkg note down for themselves
 files()
 {
-	find / -xdev \( -path /checks -o -path /tmp -o -path /var/log -o -path /var/lib/dpkg \
-		-o -path /var/cache -o -path '/var/lib/dkms/mok.*' -o -path /as-installed \
-		-o -path "$debs" -o -path /root -o -path /sys \) -prune -o -print | sort
+	find /boot /etc /opt /usr /var \( -path /var/log -o -path /var/tmp -o -path /var/lib/dpkg \
+		-o -path /var/cache -o -path '/var/lib/dkms/mok.*' \) -prune -o -print | sort
 	sha256sum "$modules"/modules.*
 }
 
@@ -49,18 +53,20 @@ install_kernel()
 	cp "$kernel/lib/modules/$release"/modules.{order,builtin,builtin.modinfo} "$modules"
 	depmod "$release"
 }
-install_headers() { ln -s "$kernel/lib/modules/$release/build" "$modules"; }
 
-# Another one, which is none of ours
+# The headers of one that is none of ours
 foreign=6.12.0-1-amd64
 install_foreign()
 {
 	mkdir -p "/lib/modules/$foreign/build/include"
 	: >"/lib/modules/$foreign/build/.config"
+	run-parts --exit-on-error --arg=$foreign /etc/kernel/header_postinst.d &&
+		dpkg-trigger --by-package=test /usr/src &&
+		dpkg --triggers-only $name-dkms
 }
 
 built() { [[ -f $modules/updates/dkms/vfio.ko && $(modinfo -k "$release" -n "$1") == "$modules/updates/dkms/"* ]]; }
-same() { diff "$1" "$2"; }
+packages() { dpkg-query -W -f '${Package}\n' | sort; }
 
 install_kernel
 check "DKMS can be installed" get dkms lintian
@@ -74,18 +80,19 @@ check "which it says, and what to do" said 'in use, and would not load with this
 rm -r /sys/module
 dpkg --purge $name-dkms >/dev/null 2>&1 || true
 
-files >/tmp/before 2>/dev/null || true
+files >/tmp/files
+packages >/tmp/packages
 check "it is installed without headers" dpkg -i "$package"
 check "and says that they are missing" said 'headers for this kernel do not seem to be installed'
-install_headers
-check "a new kernel's hook builds and installs the modules" /etc/kernel/postinst.d/dkms "$release"
+check "new headers are installed" get --reinstall "linux-headers-$release"
+check "and the modules built" said "$name: built for kernel $release"
 check "DKMS knows that" bash -c "dkms status $name | tee /dev/stderr | grep ': installed'"
 for module in ioasid_set vfio vfio_iommu_type1 vfio_virqfd mdev vfio-pci-core vfio-pci; do
 	check "$module is the new one" built $module
 done
 
-install_foreign
-check "another kernel's hook does no harm" /etc/kernel/postinst.d/dkms $foreign
+check "headers of another kernel do no harm" install_foreign
+check "and it is said that it keeps its own VFIO" said "kernel $foreign keeps its own VFIO"
 version=$(dpkg-query -W -f '${Version}' $name-dkms)
 check "DKMS refuses to build for it" fails dkms build -m $name -v "$version" -k $foreign
 check "and says why" said 'BUILD_EXCLUSIVE.*does not match this kernel'
@@ -94,7 +101,6 @@ rm -r "/lib/modules/$foreign"
 mkdir /as-installed
 cp -a "$modules" /as-installed/
 check "it is removed" dpkg --purge $name-dkms
-rm "$modules/build"
-files >/tmp/after 2>/dev/null || true
-check "without trace" same /tmp/before /tmp/after
+packages | comm -13 /tmp/packages - | xargs -r dpkg --purge >/dev/null 2>&1
+check "without trace" diff /tmp/files <(files)
 : >/checks-done
