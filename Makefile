@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Each verb calls scripts; "make help" lists the verbs.
 #
-# Variables: BASE, BASE_VERSION, FLAVOUR, VM_MEMORY, VM_CPUS, JOBS, FORCE=1.
+# Variables: BASE, BASE_VERSION, FLAVOUR, KERNEL, VM_MEMORY, VM_CPUS, JOBS,
+# FORCE=1.
 
 .NOTPARALLEL:
 .PHONY: all help run check nightly lint series bisect-check refresh apply menuconfig \
-	bench clean distclean
+	bench modules deb clean distclean
 
 all: apply	## get the base, apply the patches, build kernel, modules and tests
 	@scripts/build
@@ -44,6 +45,12 @@ menuconfig: apply	## choose base, flavour and size of the virtual machine
 
 bench: all	## compare with the kernel without the patches
 	@scripts/bench
+
+modules: apply	## build only modules, for Debian's kernel or KERNEL=RELEASE
+	@scripts/modules
+
+deb: apply	## make a Debian package of these modules, for DKMS
+	@scripts/deb
 
 clean:		## remove what was built, but keep the generated tree
 	@scripts/clean

@@ -169,8 +169,9 @@ inside() { # factor, seconds, test...
 	export VFIO_TEST_SECONDS=$2
 	shift 2
 	echo "# $(uname -r)"
-	# So that the user can hold a lock as well: FUSE would do, too.
-	sysctl -q vm.unprivileged_userfaultfd=1
+	# So that the user can hold a lock as well (FUSE would do, too), and read the log.
+	sysctl -q vm.unprivileged_userfaultfd=1 kernel.dmesg_restrict=0
+	modprobe -q aer_inject
 	"$here/bind.sh" -f -u nobody --all-test-devices | sed 's/^/# bound: /' || exit 1
 	while read -r name machine who seconds command; do
 		for user in root user; do

@@ -1,0 +1,67 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# The modules for Debian's own kernel: built, and tested in a machine that boots
+# it; then their package, installed on a copy-on-write view of this host, and what
+# DKMS has built there tested in the machine as well.
+. "$(dirname "$0")/tap.sh"
+
+# On the user's checkout: its generated tree takes minutes to make.
+cd "$here"
+vfio=tools/testing/selftests/vfio
+tests=(bar_layout bar_zap pasid_uapi pasid_limits peer_dma peer_reset)
+
+# on_debian SCRIPT MODULES ARGUMENT...
+# shellcheck disable=SC2317	# passes() calls it
+on_debian() { "$1" -k build/modules-debian/bzImage -m "$2" "${@:3}"; }
+
+refuses "an unknown kernel" "neither this host nor apt has a kernel 5.4.0-1-amd64 .*choose one of: debian 6\.1\.0" \
+	env KERNEL=5.4.0-1-amd64 scripts/modules
+
+if ! kernel=$(scripts/debian-kernel 2>"$work/why"); then
+	skip "modules on Debian's kernel" "$(<"$work/why")"
+	finish
+fi
+read -r release root <<<"$kernel"
+
+passes "the modules build" scripts/modules
+passes "kvmgt is named as one that will not load" grep -qw kvmgt build/modules-debian/left-out
+passes "selftests on Debian's kernel: ${tests[*]}" \
+	on_debian $vfio/run_vm_tests.sh build/modules-debian/modules -t 3 -r 5 "${tests[@]}"
+
+if ((EUID)); then
+	skip "the package" "needs root, to install it on an overlay of this host: run it as root"
+	finish
+fi
+passes "the package is made" scripts/deb
+
+mkdir "$work/upper" "$work/work" "$work/root"
+mkdir -p "$VFIO_SERIES_CACHE/debs"
+# shellcheck disable=SC2016	# for the other shell
+in_overlay='
+	set -e
+	mount -t overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" overlay "$1/root"
+	mount --bind /dev "$1/root/dev"
+	mount --bind /proc "$1/root/proc"
+	mount --bind "$2" "$1/root$2"
+	exec chroot "$1/root" "${@:3}"'
+if ! unshare -m bash -c "$in_overlay" bash "$work" "$VFIO_SERIES_CACHE" true 2>"$work/why"; then
+	skip "installing the package" "no overlay of this host: $(paste -sd' ' "$work/why")"
+	finish
+fi
+unshare -m bash -c "$in_overlay" bash "$work" "$VFIO_SERIES_CACHE" "$here/scripts/tests/dkms.sh" \
+	"$release" "${root%/}" "$VFIO_SERIES_CACHE/debs" "$here"/build/deb/*.deb >"$work/log" 2>&1 || true
+# Each check in there has left its name, status and output.
+for check in "$work/upper/checks/"*; do
+	result "$(<"$check/status")" "$(<"$check/name")" "$(<"$check/output")"
+done
+passes "all of this was looked at" test -e "$work/upper/checks-done" || cat "$work/log"
+
+modules=$work/upper/as-installed/$release
+if [[ -e $modules/updates/dkms/vfio.ko ]]; then
+	passes "selftests with what DKMS has built: pasid_uapi peer_dma" \
+		on_debian $vfio/run_vm_tests.sh "$modules" -t 3 -r 5 pasid_uapi peer_dma
+	# shellcheck disable=SC2016	# for the machine's shell
+	passes "kvmgt is refused, clearly" on_debian $vfio/vmtest.sh "$modules" -- bash -c '
+		! modprobe kvmgt && dmesg | grep "kvmgt: disagrees about version of symbol vfio"'
+fi
+finish
