@@ -7,7 +7,8 @@
  *
  * Prints facts and states as guest_devices does. The host answers what to do next:
  * "reboot", or "unplugged" when the target is not there any more. Ends with 3 for
- * a reboot.
+ * a reboot. With an argument, only lets edu write and write, until the host has seen
+ * enough.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -24,6 +25,11 @@
 #define DMA_SIZE	(EDU_BUF_SIZE / 2)
 #define WORDS		(DMA_SIZE / 4)
 
+/* Vendor and device, as the configuration space has them */
+#define EDU		0x11e81234
+#define IVSHMEM		0x11101af4
+#define NVME		0x00101b36
+
 static int sysfs_open(const char *bdf, const char *name, int flags)
 {
 	char path[PATH_MAX];
@@ -38,22 +44,36 @@ static int sysfs_open(const char *bdf, const char *name, int flags)
 static char *find(unsigned int id)
 {
 	DIR *dir = opendir(DEVICES);
+	char *found = NULL;
 	struct dirent *entry;
 	unsigned int seen;
 	int fd;
 
 	T1_ASSERT(dir);
-	while ((entry = readdir(dir))) {
+	while (!found && (entry = readdir(dir))) {
 		if (entry->d_name[0] == '.')
 			continue;
 		fd = sysfs_open(entry->d_name, "config", O_RDONLY);
 		T1_ASSERT(pread(fd, &seen, sizeof(seen), 0) == sizeof(seen));
 		close(fd);
 		if (seen == id)
-			return strdup(entry->d_name);
+			found = strdup(entry->d_name);
 	}
-	t1_fail(__FILE__, __LINE__, "no such device", 0);
-	return NULL;
+	closedir(dir);
+	return found;
+}
+
+/* A device that is plugged in takes the guest's kernel a while. */
+static char *wait_for(unsigned int id)
+{
+	int left = 300;
+	char *found;
+
+	while (!(found = find(id))) {
+		T1_ASSERT(left--);
+		usleep(100000);
+	}
+	return found;
 }
 
 static void *map_bar(const char *bdf, const char *resource, size_t size)
@@ -109,7 +129,7 @@ static void show(const char *what, bool ok, const char *good, const char *bad)
 /* A target that can be reset: the kernel does so by FLR. */
 static void reset_target(void *bar0)
 {
-	char *nvme = find(0x00101b36);
+	char *nvme = find(NVME);
 	__u32 *bar = map_bar(nvme, "resource2", 2 * T1_PAGE);
 	__u64 address = bar_address(nvme);
 	int fd;
@@ -123,25 +143,52 @@ static void reset_target(void *bar0)
 	     "equal", "different");
 }
 
-int main(void)
+static void ask(const char *state, char *answer, int size)
 {
-	char *edu = find(0x11e81234), *target = find(0x11101af4), answer[16] = "";
+	printf("@%s\n", state);
+	T1_ASSERT(fgets(answer, size, stdin));
+}
+
+/* A counter in the second page goes up as long as DMA arrives. */
+static void write_forever(void *bar0, __u32 *bar, __u64 address)
+{
+	__u32 count;
+
+	for (count = 1;; count++) {
+		__atomic_store_n(bar, count, __ATOMIC_RELEASE);
+		edu_dma_from(bar0, address, 0, sizeof(count));
+		edu_dma_to(bar0, address + T1_PAGE, 0, sizeof(count));
+		if (count == 2)
+			printf("@dma_forever\n");
+	}
+}
+
+int main(int argc, char **argv)
+{
+	char *edu = find(EDU), *target = find(IVSHMEM), answer[16] = "";
 	__u32 *bar = map_bar(target, "resource2", 2 * T1_PAGE);
 	void *bar0 = map_bar(edu, "resource0", T1_EDU_BAR_SIZE);
 	__u64 address = bar_address(target);
 	bool ok;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (argc > 1)
+		write_forever(bar0, bar, address);
 	show("guest: DMA of edu within ivshmem's BAR", copies(bar0, bar, address),
 	     "equal", "different");
 	reset_target(bar0);
 
-	printf("@bare_dma\n");
-	T1_ASSERT(fgets(answer, sizeof(answer), stdin));
+	ask("bare_dma", answer, sizeof(answer));
 	if (!strncmp(answer, "reboot", 6))
 		return 3;
 
 	ok = !__edu_dma_to(bar0, address, 0, DMA_SIZE);
 	show("guest: DMA of edu to where the BAR was", ok, "ends", "never ends");
+
+	ask("bare_unplugged", answer, sizeof(answer));
+	target = wait_for(IVSHMEM);
+	bar = map_bar(target, "resource2", 2 * T1_PAGE);
+	ok &= copies(bar0, bar, bar_address(target));
+	show("guest: DMA with ivshmem plugged in again", ok, "equal", "different");
 	return !ok;
 }

@@ -4,7 +4,8 @@
 #
 # First process of the machine that vmtest.sh boots, in its initramfs: make the
 # host's root, seen over 9p, writable by a tmpfs on top, and go there.
-# vmtest-run.sh, in the directory that vmtest= names, goes on.
+# vmtest-run.sh, in the directory that vmtest= names, goes on. With vmtest_layer= there
+# is another directory of the host's to be seen on top of that root.
 
 bb=/bin/busybox
 
@@ -22,11 +23,20 @@ while read -r module; do
 done </modules/load
 
 $bb mkdir /lower /upper
-$bb mount -t 9p -o ro,trans=virtio,version=9p2000.L,cache=loose,msize=512000 root /lower ||
+options=ro,trans=virtio,version=9p2000.L,cache=loose,msize=512000
+$bb mount -t 9p -o $options root /lower ||
 	fail "cannot mount the host's root"
 $bb mount -t tmpfs -o size=75% upper /upper
 $bb mkdir /upper/data /upper/work
-$bb mount -t overlay -o lowerdir=/lower,upperdir=/upper/data,workdir=/upper/work overlay /new ||
+lower=/lower
+# From the kernel's command line
+# shellcheck disable=SC2154
+if [ -n "$vmtest_layer" ]; then
+	$bb mkdir /layer
+	$bb mount -t 9p -o $options layer /layer || fail "cannot mount the layer"
+	lower=/layer:/lower
+fi
+$bb mount -t overlay -o "lowerdir=$lower,upperdir=/upper/data,workdir=/upper/work" overlay /new ||
 	fail "cannot mount the overlay"
 
 for dir in proc sys dev; do

@@ -26,8 +26,8 @@ reports+='|held lock freed|lock held when returning|unreferenced object|refcount
 usage() {
 	cat <<-EOF
 	usage: ${0##*/} [-k bzImage] [-m modules_dir] [-q 'QEMU arguments']...
-	       [-a 'kernel arguments'] [-M memory] [-c cpus] [-t seconds]
-	       -- command [argument...]
+	       [-a 'kernel arguments'] [-l directory] [-M memory] [-c cpus]
+	       [-t seconds] -- command [argument...]
 
 	Boots the kernel (default: the last build's), loads the VFIO modules and runs
 	the command as root in the current directory of this host's root file system,
@@ -37,6 +37,7 @@ usage() {
 	  -m  directory with modules.dep    (default: build/modules)
 	  -q  more QEMU arguments, split at white space; may be repeated
 	  -a  more kernel arguments
+	  -l  directory of files that the machine sees on top of this host's root
 	  -M  memory, in QEMU's notation    (default: 2G)
 	  -c  number of CPUs                (default: 2)
 	  -t  seconds the command may take  (default: 300)
@@ -55,14 +56,15 @@ die() {
 	exit 126
 }
 
-kernel='' modules='' append='' memory=2G cpus=2 limit=300
+kernel='' modules='' append='' layer='' memory=2G cpus=2 limit=300
 qemu_extra=()
-while getopts k:m:q:a:M:c:t:h opt; do
+while getopts k:m:q:a:l:M:c:t:h opt; do
 	case $opt in
 	k) kernel=$OPTARG ;;
 	m) modules=$OPTARG ;;
 	q) read -ra words <<<"$OPTARG"; qemu_extra+=("${words[@]}") ;;
 	a) append=$OPTARG ;;
+	l) layer=$OPTARG ;;
 	M) memory=$OPTARG ;;
 	c) cpus=$OPTARG ;;
 	t) limit=$OPTARG ;;
@@ -85,6 +87,9 @@ modules=${modules:-$build/modules}
 modules=$(readlink -f "$modules") || true
 [[ -r $modules/modules.dep ]] ||
 	die "no modules.dep in ${modules:-the modules directory}: run make first, name a directory with -m, or run depmod"
+if [[ $layer ]]; then
+	[[ -d $layer ]] || die "-l: no directory $layer"
+fi
 for tool in qemu-system-x86_64 busybox cpio; do
 	command -v $tool >/dev/null || die "$tool is missing: apt-get install qemu-system-x86 busybox-static cpio"
 done
@@ -162,7 +167,7 @@ qemu_arguments() {
 	# cycles that on a busy host are over before QEMU can emulate one.
 	qemu+=(-device "intel-iommu,intremap=on,caching-mode=on,x-scalable-mode=on,device-iotlb=on"
 		-kernel "$kernel" -initrd "$run/initramfs.cpio"
-		-append "console=ttyS0 ignore_loglevel panic=-1 oops=panic no_timer_check intel_iommu=on,sm_on vmtest=$run $append"
+		-append "console=ttyS0 ignore_loglevel panic=-1 oops=panic no_timer_check intel_iommu=on,sm_on vmtest=$run${layer:+ vmtest_layer=1} $append"
 		-serial "file:$run/console"
 		-fsdev "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap"
 		-device "virtio-9p-pci,fsdev=root,mount_tag=root,addr=1c.0"
@@ -175,6 +180,10 @@ qemu_arguments() {
 		-device "virtserialport,chardev=err,name=err"
 		-device "virtserialport,chardev=status,name=status"
 		"${qemu_extra[@]}")
+	if [[ $layer ]]; then
+		qemu+=(-fsdev "local,id=layer,path=${layer//,/,,},security_model=none,readonly=on,multidevs=remap"
+			-device "virtio-9p-pci,fsdev=layer,mount_tag=layer,addr=1e.0")
+	fi
 }
 
 running() { kill -0 "$qemu_pid" 2>/dev/null; }
