@@ -5,7 +5,7 @@
 # FORCE=1.
 
 .NOTPARALLEL:
-.PHONY: all help run check nightly lint series bisect-check refresh apply menuconfig \
+.PHONY: all help run check nightly coverage lint series bisect-check refresh apply menuconfig \
 	bench modules deb clean distclean
 
 all: apply	## get the base, apply the patches, build kernel, modules and tests
@@ -21,8 +21,14 @@ run: all	## boot the kernel and show it at work with a QEMU guest
 check: all	## run all tests
 	@scripts/check
 
-nightly: all	## all tests, those at random for ten minutes
+nightly: all	## all tests, those at random for ten minutes; then again on kcsan
 	@VFIO_TEST_SECONDS=600 scripts/check
+	@FLAVOUR=kcsan scripts/build
+	@scripts/check kselftest-1 kselftest-2
+	@scripts/build
+
+coverage: all	## which lines of the series the selftests execute
+	@scripts/coverage
 
 lint: apply	## run the static checks
 	@scripts/lint

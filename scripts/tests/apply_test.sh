@@ -5,7 +5,7 @@
 small_base
 
 refuses "an unknown base" "unknown base '5.4': choose one of: .*6\.1" env BASE=5.4 scripts/apply
-refuses "an unknown flavour" "unknown flavour 'x': choose one of: bench debug" env FLAVOUR=x scripts/apply
+refuses "an unknown flavour" "unknown flavour 'x': choose one of: bench debug gcov kcsan" env FLAVOUR=x scripts/apply
 refuses "an unknown version of the base" "6.1.0-0.*another BASE_VERSION" env BASE_VERSION=6.1.0-0 scripts/apply
 
 passes "apply makes the tree" scripts/apply

@@ -184,7 +184,7 @@ inside() { # factor, seconds, test...
 	exit 0
 }
 
-vmtest=() factor=1 part=1 parts=1 gcov= random=${VFIO_TEST_SECONDS:-20}
+vmtest=() factor=1 part=1 parts=1 gcov='' random=${VFIO_TEST_SECONDS:-20}
 if [[ ${1:-} == --inside ]]; then
 	cd "$here" || exit 1
 	# Built in place by the kernel's make, or by the repository's.
