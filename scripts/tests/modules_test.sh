@@ -8,13 +8,13 @@
 # On the user's checkout: its generated tree takes minutes to make.
 cd "$here"
 vfio=tools/testing/selftests/vfio
-tests=(bar_layout bar_zap pasid_uapi pasid_limits peer_dma peer_reset)
+tests=(bar_zap pasid_device pasid_limits)
 
 # on_debian SCRIPT MODULES ARGUMENT...
 # shellcheck disable=SC2317	# passes() calls it
 on_debian() { "$1" -k build/modules-debian/bzImage -m "$2" "${@:3}"; }
 
-refuses "an unknown kernel" "neither this host nor apt has a kernel 5.4.0-1-amd64 .*choose one of: debian 6\.1\.0" \
+refuses "an unknown kernel" "neither this host nor apt has a kernel 5.4.0-1-amd64 .*choose one of: debian" \
 	env KERNEL=5.4.0-1-amd64 scripts/modules
 
 if ! kernel=$(scripts/debian-kernel 2>"$work/why"); then
