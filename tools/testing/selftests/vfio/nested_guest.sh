@@ -234,12 +234,12 @@ start_guest "$(limit 1)" bare -global ICH9-LPC.acpi-pci-hotplug-with-bridge-supp
 	-device "vfio-pci,host=$nvme,addr=12.0" -device "vfio-pci,host=$ivshmem,bus=rp1,id=target"
 listen
 kill_amid_dma
+expect "QEMU ended: users of vfio, inodes included" "$references" "$(</sys/module/vfio/refcnt)"
 account_pasids
 account_jobs
 expect "QEMU ended: mappings of devices left" 0 "$(device_mappings)"
 expect "QEMU ended: groups free" 3 "$(groups_free "$edu" "$ivshmem" "$nvme")"
 expect "QEMU ended: users of the vfio_pci module" 0 "$(</sys/module/vfio_pci/refcnt)"
-expect "QEMU ended: users of vfio, inodes included" "$references" "$(</sys/module/vfio/refcnt)"
 modprobe nvme
 echo "$nvme" >/sys/bus/pci/drivers/vfio-pci/unbind
 echo nvme >"/sys/bus/pci/devices/$nvme/driver_override"
