@@ -20,8 +20,8 @@ run: all	## boot the kernel and show it at work with a QEMU guest
 check: all	## run all tests
 	@scripts/check
 
-nightly: all	## all tests, those at random for ten minutes
-	@VFIO_TEST_SECONDS=600 scripts/check
+nightly: all	## all tests in full, those at random for ten minutes
+	@VFIO_TEST_SECONDS=600 VFIO_TEST_LONG=1 scripts/check
 
 lint: apply	## run the static checks
 	@scripts/lint
