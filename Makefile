@@ -21,8 +21,8 @@ run: all	## boot the kernel and show it at work with a QEMU guest
 check: all	## run all tests
 	@scripts/check
 
-nightly: all	## all tests, those at random for ten minutes; then again on kcsan
-	@VFIO_TEST_SECONDS=600 scripts/check
+nightly: all	## all tests in full, those at random for ten minutes; then on kcsan
+	@VFIO_TEST_SECONDS=600 VFIO_TEST_LONG=1 scripts/check
 	@FLAVOUR=kcsan scripts/build
 	@scripts/check kselftest-1 kselftest-2
 	@scripts/build

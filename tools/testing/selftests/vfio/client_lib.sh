@@ -90,7 +90,7 @@ facts_to_tap() {
 }
 
 # Run a script with the kernel and a directory of programs, on an edu, an ivshmem and an
-# nvme device. With nothing on the latter.
+# nvme device, with nothing on the latter; in full when VFIO_TEST_LONG is set.
 client_machine() { # script, programs...
 	local script=$1
 	shift
@@ -106,7 +106,7 @@ client_machine() { # script, programs...
 		-q "-device ivshmem-plain,memdev=bar,addr=11.0" \
 		-q "-blockdev file,node-name=disk,filename=$bin/disk" \
 		-q "-device nvme,serial=1,drive=disk,cmb_size_mb=16,addr=12.0" -- \
-		"$here/$script" "$kernel" "$bin" | $show
+		"$here/$script" "$kernel" "$bin" ${VFIO_TEST_LONG:+long} | $show
 }
 
 # In the machine

@@ -94,21 +94,25 @@ finish() { # signal; sets $status
 	wait "$pid" 2>/dev/null || status=$?
 }
 
-inside() {
-	mapfile -t nics < <(find_devices 0x8086 0x10d3)
-	((${#nics[@]} == 2)) || missing "two e1000e are needed: give vmtest.sh -q '-device e1000e ...'"
-	run=$(mktemp -d)
-	"$here/bind.sh" -f -u nobody "${nics[@]}" >/dev/null
-	echo $((memory / 2)) >/proc/sys/vm/nr_hugepages
-
+# It goes on without a device then.
+refuse() {
 	start $((memory << 19)) "${small[@]}"
-	# It goes on without a device.
 	within 60 grep -q "No probed ethernet devices" "$run/log" || true
 	finish KILL
 	expect "testpmd: with half the memory to lock" "*(Cannot allocate memory)*" \
 		"$(grep -m1 'DMA remapping' "$run/log" || tail -n 1 "$run/log")"
 	expect "testpmd: devices it has then" none \
 		"$(grep -q 'No probed ethernet devices' "$run/log" && echo none)"
+}
+
+inside() { # "long": all
+	mapfile -t nics < <(find_devices 0x8086 0x10d3)
+	((${#nics[@]} == 2)) || missing "two e1000e are needed: give vmtest.sh -q '-device e1000e ...'"
+	run=$(mktemp -d)
+	"$here/bind.sh" -f -u nobody "${nics[@]}" >/dev/null
+	echo $((memory / 2)) >/proc/sys/vm/nr_hugepages
+
+	[[ ! ${1:-} ]] || refuse
 	forward "${small[@]}"
 	finish KILL
 	nothing_left "SIGKILL"
@@ -122,7 +126,7 @@ inside() {
 }
 
 if [[ ${1:-} == --inside ]]; then
-	inside
+	inside "${2:-}"
 fi
 limit=300
 client_options "$@"
@@ -133,4 +137,4 @@ export VMTEST_TCG_THREAD=${VMTEST_TCG_THREAD:-multi}
 "$here/vmtest.sh" -k "$kernel" "${layer[@]}" "${vmtest[@]}" -t "$limit" \
 	-q "-netdev hubport,id=n1,hubid=0 -device e1000e,netdev=n1,addr=10.0" \
 	-q "-netdev hubport,id=n2,hubid=0 -device e1000e,netdev=n2,addr=11.0" -- \
-	"$here/dpdk_test.sh" --inside | $show
+	"$here/dpdk_test.sh" --inside ${VFIO_TEST_LONG:+long} | $show

@@ -22,7 +22,7 @@ domain=vfio-test
 
 usage() {
 	cat <<-EOF_USAGE
-	usage: ${0##*/} bzImage DIRECTORY
+	usage: ${0##*/} bzImage DIRECTORY [long]
 
 	Starts a libvirt domain with this kernel and the statically linked programs
 	guest_devices, guest_bare and guest_gone in DIRECTORY.
@@ -171,7 +171,7 @@ stop_daemons() {
 	wait "${daemons[@]}" || true
 }
 
-[[ $# == 2 ]] || { usage >&2; exit 1; }
+[[ $# == 2 || $# == 3 ]] || { usage >&2; exit 1; }
 kernel=$1 programs=$2
 find_machine "$kernel" "$programs"/{guest_devices,guest_bare,guest_gone}
 

@@ -22,7 +22,7 @@ memory=256	# MiB of a guest
 
 usage() {
 	cat <<-EOF_USAGE
-	usage: ${0##*/} bzImage DIRECTORY
+	usage: ${0##*/} bzImage DIRECTORY [long]
 
 	Starts nested guests with this kernel, the modules of the running one and the
 	statically linked programs guest_devices, guest_bare, guest_gone, pasid_hog and
@@ -198,8 +198,8 @@ account_jobs() {
 	expect "device: the same when that is freed" "refused: PASID" "${jobs[3]-}"
 }
 
-[[ $# == 2 ]] || { usage >&2; exit 1; }
-kernel=$1 programs=$2
+[[ $# == 2 || $# == 3 ]] || { usage >&2; exit 1; }
+kernel=$1 programs=$2 long=${3:-}
 find_machine "$kernel" "$programs"/{guest_devices,guest_bare,guest_gone,pasid_hog,pasid_jobs}
 for tool in qemu-system-x86_64 busybox cpio; do
 	command -v $tool >/dev/null || missing "$tool is missing: apt-get install qemu-system-x86 busybox-static cpio"
@@ -220,7 +220,7 @@ mkfifo "$run"/{guest,monitor}.{in,out}
 chown -R nobody "$run"
 # Both ways, or each end would wait for the other one to open.
 exec 3<>"$run/guest.in" 4<>"$run/guest.out" 5<>"$run/monitor.in" 6<>"$run/monitor.out"
-refuse_guest
+[[ ! $long ]] || refuse_guest
 # Until the guest uses its IOMMU, each device's container has all of its memory.
 start_guest "$(limit 2)" viommu -device intel-iommu,intremap=on,caching-mode=on \
 	-device pcie-root-port,id=rp1,addr=12.0 \
@@ -229,7 +229,7 @@ listen
 stop_guest TERM
 # Without a virtual IOMMU, and with the target in a slot that it can be pulled from, by
 # the slot's own button.
-start_guest "$(limit 1)" bare -global ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off \
+start_guest "$(limit 1)" "bare disk=${long:-none}" -global ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off \
 	-device pcie-root-port,id=rp1,addr=11.0 -device "vfio-pci,host=$edu,addr=10.0" \
 	-device "vfio-pci,host=$nvme,addr=12.0" -device "vfio-pci,host=$ivshmem,bus=rp1,id=target"
 listen

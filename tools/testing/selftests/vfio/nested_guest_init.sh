@@ -44,7 +44,7 @@ sum_of() { # file
 use_disk() { # file, "new" to make the file system first
 	load /modules/disk.load
 	wait_for_disk || { echo "! guest: no nvme0n1"; return; }
-	[ -z "$2" ] || $bb mke2fs /dev/nvme0n1 >/dev/null
+	[ "$2" != new ] || $bb mke2fs /dev/nvme0n1 >/dev/null
 	$bb mount -t ext2 /dev/nvme0n1 /mnt || { echo "! guest: no file system"; return; }
 	for file in /mnt/file-*; do
 		[ -e "$file" ] && ask "file ${file##*/} $(sum_of "$file")"
@@ -79,8 +79,10 @@ if [ "$guest" = bare ]; then
 	[ $status != 3 ] || $bb reboot -f
 	[ $status = 0 ] || end $status
 	# shellcheck disable=SC2154 # from there as well
-	use_disk file-bare "$disk"
-	ask disk_used
+	if [ "$disk" != none ]; then
+		use_disk file-bare "$disk"
+		ask disk_used
+	fi
 	/bin/guest_bare forever
 	end $?
 fi
