@@ -371,6 +371,16 @@ struct vfio_pasid_hw {
 	bool devices;
 };
 
+/* Modules can be built for kernels whose IOMMU drivers do not tell: none then */
+static u32 vfio_pasid_iommu_limit(struct device *dev)
+{
+#ifdef VFIO_IOMMU_LIMIT_UNKNOWN
+	return 0;
+#else
+	return dev->iommu->iommu_dev->max_pasids;
+#endif
+}
+
 static int vfio_pasid_device_limit(struct device *dev, void *data)
 {
 	struct vfio_pasid_hw *hw = data;
@@ -379,7 +389,7 @@ static int vfio_pasid_device_limit(struct device *dev, void *data)
 	/* Nothing can be read from a device that has no power, until it is opened */
 	if (dev_is_pci(dev) && dev->iommu &&
 	    to_pci_dev(dev)->current_state != PCI_D3cold)
-		pasids = min_t(u32, dev->iommu->iommu_dev->max_pasids,
+		pasids = min_t(u32, vfio_pasid_iommu_limit(dev),
 			       max(pci_max_pasids(to_pci_dev(dev)), 0));
 	hw->pasids = min(hw->pasids, pasids);
 	hw->devices = true;

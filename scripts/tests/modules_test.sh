@@ -7,6 +7,7 @@
 
 # On the user's checkout: its generated tree takes minutes to make.
 cd "$here"
+unset KERNEL
 vfio=tools/testing/selftests/vfio
 tests=(bar_zap pasid_device pasid_limits)
 

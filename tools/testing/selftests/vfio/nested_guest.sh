@@ -166,11 +166,15 @@ kill_amid_dma() {
 	no_more_dma
 }
 
-pasids_in_use() { sed -n 's/^pasid //p' "$cgroup/misc.current"; }
+pasids_in_use() { awk '$1 == "pasid" { n = $2 } END { print n }' n=unknown "$cgroup/misc.current"; }
 
 # A process allocates what it is allowed to, and dies.
 account_pasids() {
-	local cgroup=/sys/fs/cgroup/vfio-test hog count
+	local cgroup=/sys/fs/cgroup/vfio-test all=1000 none=0 hog count
+	# Modules can be built for a kernel whose misc controller does not know PASIDs.
+	if [[ $(</sys/module/ioasid_set/parameters/cgroup) == N ]]; then
+		all=unknown none=unknown
+	fi
 	echo +misc >/sys/fs/cgroup/cgroup.subtree_control
 	mkdir -p $cgroup
 	coproc hog (
@@ -179,11 +183,11 @@ account_pasids() {
 	)
 	read -r count <&"${hog[0]}"
 	expect "host: PASIDs that a process gets" "1000, then: Disk quota exceeded" "$count"
-	expect "host: PASIDs charged to its cgroup" 1000 "$(pasids_in_use)"
+	expect "host: PASIDs charged to its cgroup" $all "$(pasids_in_use)"
 	# shellcheck disable=SC2154 # set by coproc
 	kill -KILL "$hog_PID"
 	wait "$hog_PID" 2>/dev/null || true
-	expect "host: the same after SIGKILL" 0 "$(pasids_in_use)"
+	expect "host: the same after SIGKILL" $none "$(pasids_in_use)"
 	rmdir $cgroup
 }
 
