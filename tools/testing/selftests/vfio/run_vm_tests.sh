@@ -67,6 +67,7 @@ peer_reset       | devices | both | 120 | peer_reset_test
 peer_reap        | devices | both | 120 | peer_reap_test
 peer_update      | devices | both | 120 | peer_update_test
 peer_walk        | devices | both | 120 | peer_walk_test
+type1_fuzz       | devices | both | 240 | type1_fuzz_test
 vfio_probe       | devices | root | 120 | vfio_probe_test.sh
 '
 

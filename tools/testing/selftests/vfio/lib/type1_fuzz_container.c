@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Ioctls of containers and groups. */
+#include <errno.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "type1_fuzz.h"
+
+/* An ioctl whose argument is a number, or none */
+static int call_number(struct fuzz *f, enum fuzz_file kind, unsigned long cmd, unsigned long arg)
+{
+	int dev, fd = fuzz_file(f, kind, &dev);
+
+	if (fd < 0)
+		return 1;
+	return ioctl(fd, cmd, arg) < 0 ? -errno : 0;
+}
+
+static int op_api_version(struct fuzz *f)
+{
+	return call_number(f, FUZZ_CONTAINER, VFIO_GET_API_VERSION, 0);
+}
+
+static int op_check_extension(struct fuzz *f)
+{
+	return call_number(f, FUZZ_CONTAINER, VFIO_CHECK_EXTENSION,
+			   fuzz_or_edge(f, fuzz_below(f, 20)));
+}
+
+static int op_set_iommu(struct fuzz *f)
+{
+	static const unsigned long types[] = {
+		VFIO_TYPE1v2_IOMMU, VFIO_TYPE1v2_IOMMU, VFIO_TYPE1v2_IOMMU, VFIO_TYPE1v2_IOMMU,
+		VFIO_TYPE1v2_IOMMU, VFIO_TYPE1_IOMMU, VFIO_TYPE1_NESTING_IOMMU, VFIO_NOIOMMU_IOMMU,
+	};
+
+	return call_number(f, FUZZ_CONTAINER, VFIO_SET_IOMMU,
+			   fuzz_or_edge(f, types[fuzz_below(f, 8)]));
+}
+
+static int op_get_info(struct fuzz *f)
+{
+	char buf[1024] = {};
+	struct vfio_iommu_type1_info *info = (void *)buf;
+
+	info->argsz = fuzz_one_in(f, 4) ? sizeof(*info) + fuzz_below(f, 200) : sizeof(buf);
+	return fuzz_call(f, FUZZ_CONTAINER, VFIO_IOMMU_GET_INFO, buf, sizeof(*info));
+}
+
+static int map(struct fuzz *f, __u32 flags, char *vaddr)
+{
+	struct vfio_iommu_type1_dma_map map = {
+		.argsz = sizeof(map),
+		.flags = flags,
+		.vaddr = (unsigned long)vaddr,
+		.iova = fuzz_iova(f),
+		.size = fuzz_size(f),
+	};
+
+	return fuzz_call(f, FUZZ_CONTAINER, VFIO_IOMMU_MAP_DMA, &map, sizeof(map));
+}
+
+/* A place in the area where there was RAM, or where a device's memory was */
+static char *find_area(struct fuzz *f, bool ram)
+{
+	unsigned int i, slot = fuzz_below(f, FUZZ_SLOTS);
+
+	for (i = 0; i < FUZZ_SLOTS; i++, slot = (slot + 1) % FUZZ_SLOTS)
+		if (!f->proc->area[slot] == ram)
+			return FUZZ_AREA + slot * FUZZ_SLOT;
+	return NULL;
+}
+
+static __u32 map_flags(struct fuzz *f)
+{
+	return fuzz_one_in(f, 3) ? fuzz_below(f, 3) + 1 : T1_RW;
+}
+
+static int op_map_ram(struct fuzz *f)
+{
+	char *vaddr = find_area(f, true);
+
+	return vaddr ? map(f, map_flags(f), vaddr) : 1;
+}
+
+static int op_map_device(struct fuzz *f)
+{
+	char *vaddr = find_area(f, false);
+
+	return vaddr ? map(f, map_flags(f), vaddr) : 1;
+}
+
+static int op_map_any(struct fuzz *f)
+{
+	return map(f, fuzz_or_edge(f, map_flags(f)), fuzz_address(f));
+}
+
+/* For what lost its address by op_unmap_vaddr() */
+static int op_map_vaddr(struct fuzz *f)
+{
+	return map(f, VFIO_DMA_MAP_FLAG_VADDR, fuzz_address(f));
+}
+
+static int unmap(struct fuzz *f, __u32 flags, __u64 iova, __u64 size)
+{
+	struct {
+		struct vfio_iommu_type1_dma_unmap unmap;
+		struct vfio_bitmap bitmap;
+	} arg = {
+		.unmap = { .argsz = sizeof(arg), .flags = flags, .iova = iova, .size = size },
+		.bitmap = { .pgsize = T1_PAGE, .size = fuzz_or_edge(f, 256),
+			    .data = (void *)(f->scratch + T1_PAGE) },
+	};
+
+	return fuzz_call(f, FUZZ_CONTAINER, VFIO_IOMMU_UNMAP_DMA, &arg, sizeof(arg));
+}
+
+static int op_unmap(struct fuzz *f)
+{
+	return unmap(f, 0, fuzz_iova(f), fuzz_size(f));
+}
+
+static int op_unmap_bitmap(struct fuzz *f)
+{
+	return unmap(f, VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP, fuzz_iova(f), fuzz_size(f));
+}
+
+static int op_unmap_all(struct fuzz *f)
+{
+	return unmap(f, VFIO_DMA_UNMAP_FLAG_ALL, 0, 0);
+}
+
+static int op_unmap_vaddr(struct fuzz *f)
+{
+	if (fuzz_one_in(f, 2))
+		return unmap(f, VFIO_DMA_UNMAP_FLAG_VADDR | VFIO_DMA_UNMAP_FLAG_ALL, 0, 0);
+	return unmap(f, VFIO_DMA_UNMAP_FLAG_VADDR, fuzz_iova(f), fuzz_size(f));
+}
+
+static int dirty(struct fuzz *f, __u32 flags)
+{
+	struct {
+		struct vfio_iommu_type1_dirty_bitmap head;
+		struct vfio_iommu_type1_dirty_bitmap_get get;
+	} arg = {
+		.head = { .argsz = sizeof(arg), .flags = flags },
+		.get = {
+			.iova = fuzz_iova(f),
+			.size = fuzz_size(f),
+			.bitmap = { .pgsize = T1_PAGE, .size = fuzz_or_edge(f, 256),
+				    .data = (void *)(f->scratch + T1_PAGE) },
+		},
+	};
+
+	if (fuzz_one_in(f, 8))
+		arg.get.bitmap.data = fuzz_pointer(f);
+	return fuzz_call(f, FUZZ_CONTAINER, VFIO_IOMMU_DIRTY_PAGES, &arg, sizeof(arg));
+}
+
+static int op_dirty_start(struct fuzz *f)
+{
+	return dirty(f, VFIO_IOMMU_DIRTY_PAGES_FLAG_START);
+}
+
+static int op_dirty_stop(struct fuzz *f)
+{
+	return dirty(f, VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP);
+}
+
+static int op_dirty_bitmap(struct fuzz *f)
+{
+	return dirty(f, VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP);
+}
+
+static int pasid(struct fuzz *f, __u32 flags)
+{
+	struct vfio_iommu_type1_pasid_request req = { .argsz = sizeof(req), .flags = flags };
+
+	req.min = fuzz_or_edge(f, 1 + fuzz_below(f, 16));
+	switch (fuzz_below(f, 8)) {
+	case 0:
+		req.max = 0xfffff;
+		break;
+	case 1:
+		req.max = fuzz_edge(f);
+		break;
+	default:
+		req.max = req.min + fuzz_below(f, 4);
+	}
+	return fuzz_call(f, FUZZ_CONTAINER, VFIO_IOMMU_PASID_REQUEST, &req, sizeof(req));
+}
+
+static int op_pasid_alloc(struct fuzz *f)
+{
+	return pasid(f, VFIO_IOMMU_PASID_REQUEST_ALLOC);
+}
+
+static int op_pasid_free(struct fuzz *f)
+{
+	return pasid(f, VFIO_IOMMU_PASID_REQUEST_FREE);
+}
+
+/* Numbers that VFIO has, or not, with memory that is no structure */
+static int op_garbage(struct fuzz *f)
+{
+	enum fuzz_file kind = fuzz_below(f, FUZZ_DEVICE);
+	unsigned int i, number = fuzz_below(f, 32);
+	__u64 value;
+
+	for (i = 0; i < 8; i++) {
+		value = fuzz_edge(f);
+		memcpy(f->scratch + 8 * i, &value, sizeof(value));
+	}
+	return call_number(f, kind, _IO(VFIO_TYPE, VFIO_BASE + number),
+			   (unsigned long)fuzz_pointer(f));
+}
+
+static int op_group_status(struct fuzz *f)
+{
+	struct vfio_group_status status = { .argsz = sizeof(status) };
+
+	return fuzz_call(f, FUZZ_GROUP, VFIO_GROUP_GET_STATUS, &status, sizeof(status));
+}
+
+static int op_set_container(struct fuzz *f)
+{
+	int dev, container = fuzz_file(f, FUZZ_CONTAINER, &dev);
+
+	return fuzz_call(f, FUZZ_GROUP, VFIO_GROUP_SET_CONTAINER, &container, sizeof(container));
+}
+
+static int op_unset_container(struct fuzz *f)
+{
+	return call_number(f, FUZZ_GROUP, VFIO_GROUP_UNSET_CONTAINER, 0);
+}
+
+const struct fuzz_op fuzz_container_ops[] = {
+	{ "api_version", 10, op_api_version, FUZZ_ANY },
+	{ "check_extension", 30, op_check_extension, FUZZ_ANY },
+	{ "set_iommu", 15, op_set_iommu, FUZZ_ANY },
+	{ "get_info", 40, op_get_info, FUZZ_ANY },
+	{ "map_ram", 80, op_map_ram, FUZZ_ANY },
+	{ "map_device", 60, op_map_device, FUZZ_ANY },
+	{ "map_any", 20, op_map_any, FUZZ_ANY },
+	{ "map_vaddr", 10, op_map_vaddr, FUZZ_ANY },
+	{ "unmap", 60, op_unmap, FUZZ_ANY },
+	{ "unmap_bitmap", 20, op_unmap_bitmap, FUZZ_ANY },
+	{ "unmap_all", 10, op_unmap_all, FUZZ_ANY },
+	{ "unmap_vaddr", 6, op_unmap_vaddr, FUZZ_ANY },
+	{ "dirty_start", 15, op_dirty_start, FUZZ_ANY },
+	{ "dirty_stop", 8, op_dirty_stop, FUZZ_ANY },
+	{ "dirty_bitmap", 30, op_dirty_bitmap, FUZZ_ANY },
+	{ "pasid_alloc", 60, op_pasid_alloc, FUZZ_ANY },
+	{ "pasid_free", 40, op_pasid_free, FUZZ_ANY },
+	{ "garbage", 20, op_garbage, FUZZ_ANY },
+	{ "group_status", 20, op_group_status, FUZZ_ANY },
+	{ "set_container", 25, op_set_container, FUZZ_ANY },
+	{ "unset_container", 8, op_unset_container, FUZZ_ANY },
+	{ }
+};

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Ioctls of devices. */
+#include <errno.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "type1_fuzz.h"
+
+static int op_device_info(struct fuzz *f)
+{
+	struct vfio_device_info info = { .argsz = sizeof(info) };
+
+	return fuzz_call(f, FUZZ_DEVICE, VFIO_DEVICE_GET_INFO, &info, sizeof(info));
+}
+
+static int op_region_info(struct fuzz *f)
+{
+	struct vfio_region_info info = { .argsz = sizeof(info), .index = fuzz_below(f, 12) };
+
+	/* Its capabilities follow: there is room. */
+	if (fuzz_one_in(f, 2))
+		info.argsz = 1024;
+	return fuzz_call(f, FUZZ_DEVICE, VFIO_DEVICE_GET_REGION_INFO, &info, sizeof(info));
+}
+
+static int op_irq_info(struct fuzz *f)
+{
+	struct vfio_irq_info info = { .argsz = sizeof(info), .index = fuzz_below(f, 6) };
+
+	return fuzz_call(f, FUZZ_DEVICE, VFIO_DEVICE_GET_IRQ_INFO, &info, sizeof(info));
+}
+
+static __u32 irq_flags(struct fuzz *f)
+{
+	static const __u32 flags[] = {
+		VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
+		VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
+		VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_UNMASK,
+		VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER,
+		VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_MASK,
+		VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_UNMASK,
+		VFIO_IRQ_SET_DATA_BOOL | VFIO_IRQ_SET_ACTION_TRIGGER,
+		VFIO_IRQ_SET_DATA_BOOL | VFIO_IRQ_SET_ACTION_UNMASK,
+	};
+
+	return flags[fuzz_below(f, 8)];
+}
+
+static int op_set_irqs(struct fuzz *f)
+{
+	struct {
+		struct vfio_irq_set set;
+		__s32 fds[4];
+	} arg = {
+		.set = {
+			.argsz = sizeof(arg), .flags = irq_flags(f),
+			.index = fuzz_below(f, VFIO_PCI_NUM_IRQS),
+			.start = fuzz_below(f, 4) ? 0 : fuzz_or_edge(f, 1),
+			.count = fuzz_or_edge(f, fuzz_below(f, 4) ? 1 : fuzz_below(f, 5)),
+		},
+	};
+	unsigned int i;
+	int dev;
+
+	/* One of no eventfd is -1: it takes an eventfd away. */
+	for (i = 0; i < 4; i++)
+		arg.fds[i] = fuzz_one_in(f, 4) ? -1 : fuzz_file(f, FUZZ_EVENTFD, &dev);
+	return fuzz_call(f, FUZZ_DEVICE, VFIO_DEVICE_SET_IRQS, &arg, sizeof(arg));
+}
+
+static int op_reset(struct fuzz *f)
+{
+	int dev, fd = fuzz_device(f, fuzz_one_in(f, 8) ? FUZZ_ANY : FUZZ_VTEST, &dev);
+
+	if (fd < 0)
+		return 1;
+	return ioctl(fd, VFIO_DEVICE_RESET) ? -errno : 0;
+}
+
+static int op_hot_reset_info(struct fuzz *f)
+{
+	struct {
+		struct vfio_pci_hot_reset_info info;
+		struct vfio_pci_dependent_device devices[8];
+	} arg = { .info = { .argsz = fuzz_one_in(f, 4) ? sizeof(arg.info) : sizeof(arg) } };
+
+	return fuzz_call(f, FUZZ_DEVICE, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, &arg, sizeof(arg));
+}
+
+static int op_hot_reset(struct fuzz *f)
+{
+	struct {
+		struct vfio_pci_hot_reset reset;
+		__s32 groups[2];
+	} arg = { .reset = { .argsz = sizeof(arg), .count = fuzz_one_in(f, 8) ? 2 : 1 } };
+	int fd, dev;
+
+	fd = fuzz_device(f, fuzz_one_in(f, 2) ? T1_NVME : T1_E1000E, &dev);
+	if (fd < 0)
+		return 1;
+	arg.groups[0] = fuzz_group_file(f, f->shared->device[dev].group);
+	arg.groups[1] = fuzz_file(f, FUZZ_GROUP, &dev);
+	fuzz_mutate(f, &arg, sizeof(arg));
+	return fuzz_ioctl(f, fd, VFIO_DEVICE_PCI_HOT_RESET, &arg, sizeof(arg));
+}
+
+/* The offset remains what it is, see fuzz_bars[] for where it may be. */
+static int op_ioeventfd(struct fuzz *f)
+{
+	struct vfio_device_ioeventfd arg = {
+		.argsz = sizeof(arg),
+		.flags = fuzz_or_edge(f, 1 << fuzz_below(f, 4)),
+		.offset = (fuzz_one_in(f, 2) ? 2ULL << VFIO_TEST_OFFSET_SHIFT : 0) + 0x1000 +
+			  8 * fuzz_below(f, 0x100) + (fuzz_one_in(f, 8) ? 1 : 0),
+		.data = fuzz_edge(f),
+	};
+	int dev, fd = fuzz_file(f, FUZZ_DEVICE, &dev);
+
+	if (fd < 0)
+		return 1;
+	arg.fd = fuzz_one_in(f, 4) ? -1 : fuzz_or_edge(f, fuzz_file(f, FUZZ_EVENTFD, &dev));
+	return fuzz_ioctl(f, fd, VFIO_DEVICE_IOEVENTFD, &arg, sizeof(arg));
+}
+
+/* VFIO_DEVICE_FEATURE with @size bytes of @data, of a device of a kind */
+static int feature(struct fuzz *f, int kind, __u32 flags, const void *data, size_t size)
+{
+	char buf[64] = {};
+	struct vfio_device_feature *arg = (void *)buf;
+	int dev, fd = fuzz_device(f, kind, &dev);
+
+	if (fd < 0)
+		return 1;
+	arg->argsz = sizeof(*arg) + size;
+	arg->flags = flags;
+	memcpy(arg->data, data, size);
+	fuzz_mutate(f, arg, arg->argsz);
+	return fuzz_ioctl(f, fd, VFIO_DEVICE_FEATURE, arg, sizeof(buf));
+}
+
+static int op_feature(struct fuzz *f)
+{
+	__u32 number = fuzz_one_in(f, 4) ? VFIO_DEVICE_FEATURE_PASID : fuzz_below(f, 10);
+	/* Get, set, probe, in all ways to combine them */
+	__u32 flags = number | fuzz_below(f, 8) << 16;
+	__u64 data[4] = { fuzz_edge(f), fuzz_edge(f), fuzz_edge(f), fuzz_edge(f) };
+
+	return feature(f, FUZZ_ANY, flags, data, sizeof(data));
+}
+
+static int power(struct fuzz *f, __u32 number, const void *data, size_t size)
+{
+	int kind = fuzz_one_in(f, 2) ? T1_NVME : fuzz_one_in(f, 2) ? T1_E1000E : FUZZ_ANY;
+
+	return feature(f, kind, VFIO_DEVICE_FEATURE_SET | number, data, size);
+}
+
+static int op_low_power_entry(struct fuzz *f)
+{
+	return power(f, VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY, NULL, 0);
+}
+
+static int op_low_power_wakeup(struct fuzz *f)
+{
+	struct vfio_device_low_power_entry_with_wakeup entry = { };
+	int dev;
+
+	entry.wakeup_eventfd = fuzz_file(f, FUZZ_EVENTFD, &dev);
+	return power(f, VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP, &entry, sizeof(entry));
+}
+
+static int op_low_power_exit(struct fuzz *f)
+{
+	return power(f, VFIO_DEVICE_FEATURE_LOW_POWER_EXIT, NULL, 0);
+}
+
+static int pasid(struct fuzz *f, __u32 flags, struct vfio_device_feature_pasid *req)
+{
+	req->pasid = fuzz_or_edge(f, 1 + fuzz_below(f, 16));
+	return feature(f, fuzz_one_in(f, 32) ? FUZZ_ANY : FUZZ_VTEST,
+		       flags | VFIO_DEVICE_FEATURE_PASID, req, sizeof(*req));
+}
+
+/* Windows are large, so that jobs find themselves in one. */
+static int op_pasid_allow(struct fuzz *f)
+{
+	struct vfio_device_feature_pasid req = {
+		.flags = VFIO_DEVICE_PASID_ALLOW,
+		.iova = fuzz_or_edge(f, 0x1000000),
+		.size = fuzz_one_in(f, 4) ? fuzz_size(f) : 0x400000,
+	};
+
+	return pasid(f, VFIO_DEVICE_FEATURE_SET, &req);
+}
+
+static int op_pasid_withdraw(struct fuzz *f)
+{
+	struct vfio_device_feature_pasid req = { .flags = VFIO_DEVICE_PASID_WITHDRAW };
+
+	return pasid(f, VFIO_DEVICE_FEATURE_SET, &req);
+}
+
+static int op_pasid_get(struct fuzz *f)
+{
+	struct vfio_device_feature_pasid req = { };
+
+	return pasid(f, VFIO_DEVICE_FEATURE_GET, &req);
+}
+
+static int job_start(struct fuzz *f, int fd)
+{
+	struct vfio_test_job job = {
+		.pasid = fuzz_or_edge(f, 1 + fuzz_below(f, 16)),
+		.command = fuzz_or_edge(f, VFIO_TEST_READ + fuzz_below(f, 4)),
+		.iova = fuzz_iova(f),
+	};
+
+	job.length = T1_PAGE;
+	if (job.command <= VFIO_TEST_WRITE) {
+		job.length = fuzz_or_edge(f, 1 + fuzz_below(f, T1_PAGE));
+		job.offset = fuzz_or_edge(f, fuzz_below(f, VFIO_TEST_MEM_SIZE - T1_PAGE));
+	}
+	memcpy(f->scratch, &job, sizeof(job));
+	if (pwrite(fd, fuzz_pointer(f), fuzz_or_edge(f, sizeof(job)), 0) < 0)
+		return -errno;
+	return 0;
+}
+
+/* A job, and what has become of it, as an errno if it is not done */
+static int op_job(struct fuzz *f)
+{
+	static const int errors[] = {
+		[VFIO_TEST_DONE] = 0,
+		[VFIO_TEST_QUEUED] = EAGAIN,
+		[VFIO_TEST_RUNNING] = EINPROGRESS,
+		[VFIO_TEST_NO_PASID] = EACCES,
+		[VFIO_TEST_NO_WINDOW] = ERANGE,
+		[VFIO_TEST_NO_MEMORY] = ENOMEM,
+		[VFIO_TEST_NO_PIN] = ENOSPC,
+	};
+	int ret, dev, fd = fuzz_device(f, FUZZ_VTEST, &dev);
+	struct vfio_test_job job;
+	unsigned int i;
+
+	if (fd < 0)
+		return 1;
+	ret = job_start(f, fd);
+	for (i = 0; !ret && i < 4; i++) {
+		if (pread(fd, &job, sizeof(job), 0) != sizeof(job))
+			return -EIO;
+		if (job.status > VFIO_TEST_NO_PIN)
+			return -EPROTO;
+		if (job.status != VFIO_TEST_QUEUED)
+			return -errors[job.status];
+		usleep(100);
+	}
+	return ret ?: -EAGAIN;
+}
+
+static int op_device_garbage(struct fuzz *f)
+{
+	int dev, fd = fuzz_file(f, FUZZ_DEVICE, &dev);
+	__u64 value = fuzz_edge(f);
+
+	if (fd < 0)
+		return 1;
+	/* No ioeventfd by chance */
+	memset(f->scratch, 0, 64);
+	memcpy(f->scratch + 8 * fuzz_below(f, 8), &value, sizeof(value));
+	return ioctl(fd, _IO(VFIO_TYPE, VFIO_BASE + fuzz_below(f, 32)), f->scratch) ? -errno : 0;
+}
+
+const struct fuzz_op fuzz_device_ops[] = {
+	{ "device_info", 15, op_device_info, FUZZ_ANY },
+	{ "region_info", 20, op_region_info, FUZZ_ANY },
+	{ "irq_info", 15, op_irq_info, FUZZ_ANY },
+	{ "set_irqs", 60, op_set_irqs, FUZZ_ANY },
+	{ "reset", 4, op_reset, FUZZ_ANY },
+	{ "hot_reset_info", 15, op_hot_reset_info, T1_E1000E },
+	{ "hot_reset", 1, op_hot_reset, T1_E1000E },
+	{ "ioeventfd", 20, op_ioeventfd, T1_IVSHMEM },
+	{ "feature", 30, op_feature, FUZZ_ANY },
+	{ "low_power_entry", 3, op_low_power_entry, T1_E1000E },
+	{ "low_power_wakeup", 3, op_low_power_wakeup, T1_E1000E },
+	{ "low_power_exit", 8, op_low_power_exit, T1_E1000E },
+	{ "pasid_allow", 50, op_pasid_allow, FUZZ_VTEST },
+	{ "pasid_withdraw", 15, op_pasid_withdraw, FUZZ_VTEST },
+	{ "pasid_get", 15, op_pasid_get, FUZZ_VTEST },
+	{ "job", 80, op_job, FUZZ_VTEST },
+	{ "device_garbage", 15, op_device_garbage, FUZZ_ANY },
+	{ }
+};
