@@ -54,8 +54,8 @@ __u64 fuzz_or_edge(struct fuzz *f, __u64 value)
 	return fuzz_one_in(f, 16) ? fuzz_edge(f) : value;
 }
 
-/* Few, so that they meet; the last of them are where MSIs go, and at the end of all. */
-__u64 fuzz_iova(struct fuzz *f)
+/* Few, so that they meet; besides, where MSIs go, and the end of all. */
+static __u64 choose_iova(struct fuzz *f)
 {
 	unsigned int n = fuzz_below(f, 64);
 
@@ -66,7 +66,7 @@ __u64 fuzz_iova(struct fuzz *f)
 	return IOVA_BASE + n % IOVA_SLOTS * FUZZ_SLOT + (n % 8 ? 0 : T1_PAGE);
 }
 
-__u64 fuzz_size(struct fuzz *f)
+static __u64 choose_size(struct fuzz *f)
 {
 	static const __u64 sizes[] = {
 		T1_PAGE, 2 * T1_PAGE, FUZZ_SLOT, FUZZ_SLOT, FUZZ_SLOT + T1_PAGE, 2 * FUZZ_SLOT,
@@ -74,6 +74,25 @@ __u64 fuzz_size(struct fuzz *f)
 	};
 
 	return fuzz_or_edge(f, sizes[fuzz_below(f, 8)]);
+}
+
+struct fuzz_range fuzz_range(struct fuzz *f)
+{
+	return (struct fuzz_range) { choose_iova(f), choose_size(f) };
+}
+
+struct fuzz_range fuzz_mapped(struct fuzz *f)
+{
+	struct fuzz_range range = f->proc->mapped[fuzz_below(f, FUZZ_RANGES)];
+
+	return fuzz_below(f, 4) && range.size ? range : fuzz_range(f);
+}
+
+__u32 fuzz_pasid(struct fuzz *f)
+{
+	unsigned int own = 1 + 4 * (f->number % FUZZ_WORKERS);
+
+	return fuzz_or_edge(f, fuzz_one_in(f, 8) ? 1 + fuzz_below(f, 16) : own + fuzz_below(f, 4));
 }
 
 char *fuzz_address(struct fuzz *f)

@@ -24,6 +24,7 @@
 #define FUZZ_OPS	96
 #define FUZZ_RESULTS	136	/* 0, errnos, and that there was nothing to do */
 #define FUZZ_SKIPPED	(FUZZ_RESULTS - 1)
+#define FUZZ_RANGES	8
 #define FUZZ_ANY	-1
 #define FUZZ_VTEST	T1_KINDS	/* a kind of device after those of type1_find.c */
 
@@ -73,11 +74,16 @@ struct fuzz_thread {
 	__u64 steps;
 };
 
+struct fuzz_range {
+	__u64 iova, size;
+};
+
 struct fuzz_proc {
 	pid_t pid;		/* 0: the slot is free */
 	__u64 stream;
 	__u64 limit;		/* steps of each thread */
 	int files[FUZZ_FILES][FUZZ_FDS];	/* fd | device << 16, or -1 */
+	struct fuzz_range mapped[FUZZ_RANGES];	/* some of what was, last */
 	int area[FUZZ_SLOTS];	/* what was mapped there: 1 + kind of device; 0: RAM */
 	struct fuzz_thread threads[FUZZ_THREADS];
 };
@@ -92,6 +98,7 @@ struct fuzz_shared {
 	struct fuzz_device device[FUZZ_DEVICES];
 	struct fuzz_proc procs[FUZZ_PROCS];
 	__u64 results[FUZZ_OPS][FUZZ_RESULTS];
+	__u64 times[FUZZ_OPS];	/* ns */
 	pthread_mutex_t edu;	/* serialises the registers of edu's DMA engines */
 };
 
@@ -123,8 +130,11 @@ bool fuzz_one_in(struct fuzz *f, unsigned int n);
 __u64 fuzz_edge(struct fuzz *f);
 /* @value, or now and then something odd */
 __u64 fuzz_or_edge(struct fuzz *f, __u64 value);
-__u64 fuzz_iova(struct fuzz *f);
-__u64 fuzz_size(struct fuzz *f);
+/* IOVAs, as a rule those of a mapping; the other, as a rule where there is none */
+struct fuzz_range fuzz_mapped(struct fuzz *f);
+struct fuzz_range fuzz_range(struct fuzz *f);
+/* As a rule one of the process' own */
+__u32 fuzz_pasid(struct fuzz *f);
 /* An address in the area */
 char *fuzz_address(struct fuzz *f);
 /* For an argument: valid memory as a rule */
@@ -170,6 +180,6 @@ bool fuzz_check_groups(struct fuzz_shared *shared, bool all);
 int fuzz_check_log(const char *before);
 void fuzz_print_table(struct fuzz_shared *shared);
 /* How many operations never succeeded, but should have */
-unsigned int fuzz_check_table(struct fuzz_shared *shared);
+unsigned int fuzz_never(struct fuzz_shared *shared, bool print);
 
 #endif

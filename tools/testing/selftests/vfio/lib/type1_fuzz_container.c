@@ -47,17 +47,21 @@ static int op_get_info(struct fuzz *f)
 	return fuzz_call(f, FUZZ_CONTAINER, VFIO_IOMMU_GET_INFO, buf, sizeof(*info));
 }
 
-static int map(struct fuzz *f, __u32 flags, char *vaddr)
+static int map(struct fuzz *f, __u32 flags, char *vaddr, struct fuzz_range range)
 {
 	struct vfio_iommu_type1_dma_map map = {
 		.argsz = sizeof(map),
 		.flags = flags,
 		.vaddr = (unsigned long)vaddr,
-		.iova = fuzz_iova(f),
-		.size = fuzz_size(f),
+		.iova = range.iova,
+		.size = range.size,
 	};
+	int ret = fuzz_call(f, FUZZ_CONTAINER, VFIO_IOMMU_MAP_DMA, &map, sizeof(map));
 
-	return fuzz_call(f, FUZZ_CONTAINER, VFIO_IOMMU_MAP_DMA, &map, sizeof(map));
+	if (!ret)
+		f->proc->mapped[fuzz_below(f, FUZZ_RANGES)] =
+			(struct fuzz_range) { map.iova, map.size };
+	return ret;
 }
 
 /* A place in the area where there was RAM, or where a device's memory was */
@@ -80,34 +84,29 @@ static int op_map_ram(struct fuzz *f)
 {
 	char *vaddr = find_area(f, true);
 
-	return vaddr ? map(f, map_flags(f), vaddr) : 1;
+	return vaddr ? map(f, map_flags(f), vaddr, fuzz_range(f)) : 1;
 }
 
 static int op_map_device(struct fuzz *f)
 {
 	char *vaddr = find_area(f, false);
 
-	return vaddr ? map(f, map_flags(f), vaddr) : 1;
+	return vaddr ? map(f, map_flags(f), vaddr, fuzz_range(f)) : 1;
 }
 
 static int op_map_any(struct fuzz *f)
 {
-	return map(f, fuzz_or_edge(f, map_flags(f)), fuzz_address(f));
+	return map(f, fuzz_or_edge(f, map_flags(f)), fuzz_address(f), fuzz_range(f));
 }
 
-/* For what lost its address by op_unmap_vaddr() */
-static int op_map_vaddr(struct fuzz *f)
-{
-	return map(f, VFIO_DMA_MAP_FLAG_VADDR, fuzz_address(f));
-}
-
-static int unmap(struct fuzz *f, __u32 flags, __u64 iova, __u64 size)
+static int unmap(struct fuzz *f, __u32 flags, struct fuzz_range range)
 {
 	struct {
 		struct vfio_iommu_type1_dma_unmap unmap;
 		struct vfio_bitmap bitmap;
 	} arg = {
-		.unmap = { .argsz = sizeof(arg), .flags = flags, .iova = iova, .size = size },
+		.unmap = { .argsz = sizeof(arg), .flags = flags,
+			   .iova = range.iova, .size = range.size },
 		.bitmap = { .pgsize = T1_PAGE, .size = fuzz_or_edge(f, 256),
 			    .data = (void *)(f->scratch + T1_PAGE) },
 	};
@@ -117,36 +116,64 @@ static int unmap(struct fuzz *f, __u32 flags, __u64 iova, __u64 size)
 
 static int op_unmap(struct fuzz *f)
 {
-	return unmap(f, 0, fuzz_iova(f), fuzz_size(f));
+	return unmap(f, 0, fuzz_mapped(f));
 }
 
 static int op_unmap_bitmap(struct fuzz *f)
 {
-	return unmap(f, VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP, fuzz_iova(f), fuzz_size(f));
+	return unmap(f, VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP, fuzz_mapped(f));
 }
 
 static int op_unmap_all(struct fuzz *f)
 {
-	return unmap(f, VFIO_DMA_UNMAP_FLAG_ALL, 0, 0);
+	return unmap(f, VFIO_DMA_UNMAP_FLAG_ALL, (struct fuzz_range) { });
 }
 
 static int op_unmap_vaddr(struct fuzz *f)
 {
 	if (fuzz_one_in(f, 2))
-		return unmap(f, VFIO_DMA_UNMAP_FLAG_VADDR | VFIO_DMA_UNMAP_FLAG_ALL, 0, 0);
-	return unmap(f, VFIO_DMA_UNMAP_FLAG_VADDR, fuzz_iova(f), fuzz_size(f));
+		return unmap(f, VFIO_DMA_UNMAP_FLAG_VADDR | VFIO_DMA_UNMAP_FLAG_ALL, (struct fuzz_range) { });
+	return unmap(f, VFIO_DMA_UNMAP_FLAG_VADDR, fuzz_mapped(f));
+}
+
+/* Half of the time right after the mapping has lost its address */
+static int op_map_vaddr(struct fuzz *f)
+{
+	struct fuzz_range range = fuzz_mapped(f);
+	struct vfio_iommu_type1_dma_unmap unmap = {
+		.argsz = sizeof(unmap),
+		.flags = VFIO_DMA_UNMAP_FLAG_VADDR,
+		.iova = range.iova,
+		.size = range.size,
+	};
+	struct vfio_iommu_type1_dma_map map = {
+		.argsz = sizeof(map),
+		.flags = VFIO_DMA_MAP_FLAG_VADDR,
+		.vaddr = (unsigned long)fuzz_address(f),
+		.iova = range.iova,
+		.size = range.size,
+	};
+	int dev, fd = fuzz_file(f, FUZZ_CONTAINER, &dev);
+
+	if (fd < 0)
+		return 1;
+	if (fuzz_one_in(f, 2))
+		ioctl(fd, VFIO_IOMMU_UNMAP_DMA, &unmap);
+	fuzz_mutate(f, &map, sizeof(map));
+	return fuzz_ioctl(f, fd, VFIO_IOMMU_MAP_DMA, &map, sizeof(map));
 }
 
 static int dirty(struct fuzz *f, __u32 flags)
 {
+	struct fuzz_range range = fuzz_mapped(f);
 	struct {
 		struct vfio_iommu_type1_dirty_bitmap head;
 		struct vfio_iommu_type1_dirty_bitmap_get get;
 	} arg = {
 		.head = { .argsz = sizeof(arg), .flags = flags },
 		.get = {
-			.iova = fuzz_iova(f),
-			.size = fuzz_size(f),
+			.iova = range.iova,
+			.size = range.size,
 			.bitmap = { .pgsize = T1_PAGE, .size = fuzz_or_edge(f, 256),
 				    .data = (void *)(f->scratch + T1_PAGE) },
 		},
@@ -176,7 +203,7 @@ static int pasid(struct fuzz *f, __u32 flags)
 {
 	struct vfio_iommu_type1_pasid_request req = { .argsz = sizeof(req), .flags = flags };
 
-	req.min = fuzz_or_edge(f, 1 + fuzz_below(f, 16));
+	req.min = fuzz_pasid(f);
 	switch (fuzz_below(f, 8)) {
 	case 0:
 		req.max = 0xfffff;
@@ -235,26 +262,26 @@ static int op_unset_container(struct fuzz *f)
 }
 
 const struct fuzz_op fuzz_container_ops[] = {
-	{ "api_version", 10, op_api_version, FUZZ_ANY },
-	{ "check_extension", 30, op_check_extension, FUZZ_ANY },
+	{ "api_version", 20, op_api_version, FUZZ_ANY },
+	{ "check_extension", 60, op_check_extension, FUZZ_ANY },
 	{ "set_iommu", 15, op_set_iommu, FUZZ_ANY },
-	{ "get_info", 40, op_get_info, FUZZ_ANY },
-	{ "map_ram", 80, op_map_ram, FUZZ_ANY },
+	{ "get_info", 80, op_get_info, FUZZ_ANY },
+	{ "map_ram", 60, op_map_ram, FUZZ_ANY },
 	{ "map_device", 60, op_map_device, FUZZ_ANY },
-	{ "map_any", 20, op_map_any, FUZZ_ANY },
-	{ "map_vaddr", 10, op_map_vaddr, FUZZ_ANY },
+	{ "map_any", 15, op_map_any, FUZZ_ANY },
+	{ "map_vaddr", 20, op_map_vaddr, FUZZ_ANY },
 	{ "unmap", 60, op_unmap, FUZZ_ANY },
 	{ "unmap_bitmap", 20, op_unmap_bitmap, FUZZ_ANY },
-	{ "unmap_all", 10, op_unmap_all, FUZZ_ANY },
-	{ "unmap_vaddr", 6, op_unmap_vaddr, FUZZ_ANY },
+	{ "unmap_all", 6, op_unmap_all, FUZZ_ANY },
+	{ "unmap_vaddr", 10, op_unmap_vaddr, FUZZ_ANY },
 	{ "dirty_start", 15, op_dirty_start, FUZZ_ANY },
 	{ "dirty_stop", 8, op_dirty_stop, FUZZ_ANY },
-	{ "dirty_bitmap", 30, op_dirty_bitmap, FUZZ_ANY },
-	{ "pasid_alloc", 60, op_pasid_alloc, FUZZ_ANY },
-	{ "pasid_free", 40, op_pasid_free, FUZZ_ANY },
-	{ "garbage", 20, op_garbage, FUZZ_ANY },
-	{ "group_status", 20, op_group_status, FUZZ_ANY },
+	{ "dirty_bitmap", 60, op_dirty_bitmap, FUZZ_ANY },
+	{ "pasid_alloc", 120, op_pasid_alloc, FUZZ_ANY },
+	{ "pasid_free", 80, op_pasid_free, FUZZ_ANY },
+	{ "garbage", 10, op_garbage, FUZZ_ANY },
+	{ "group_status", 40, op_group_status, FUZZ_ANY },
 	{ "set_container", 25, op_set_container, FUZZ_ANY },
-	{ "unset_container", 8, op_unset_container, FUZZ_ANY },
+	{ "unset_container", 12, op_unset_container, FUZZ_ANY },
 	{ }
 };

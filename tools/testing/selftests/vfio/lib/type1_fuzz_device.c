@@ -177,7 +177,7 @@ static int op_low_power_exit(struct fuzz *f)
 
 static int pasid(struct fuzz *f, __u32 flags, struct vfio_device_feature_pasid *req)
 {
-	req->pasid = fuzz_or_edge(f, 1 + fuzz_below(f, 16));
+	req->pasid = fuzz_pasid(f);
 	return feature(f, fuzz_one_in(f, 32) ? FUZZ_ANY : FUZZ_VTEST,
 		       flags | VFIO_DEVICE_FEATURE_PASID, req, sizeof(*req));
 }
@@ -188,7 +188,7 @@ static int op_pasid_allow(struct fuzz *f)
 	struct vfio_device_feature_pasid req = {
 		.flags = VFIO_DEVICE_PASID_ALLOW,
 		.iova = fuzz_or_edge(f, 0x1000000),
-		.size = fuzz_one_in(f, 4) ? fuzz_size(f) : 0x400000,
+		.size = fuzz_or_edge(f, 0x400000),
 	};
 
 	return pasid(f, VFIO_DEVICE_FEATURE_SET, &req);
@@ -211,9 +211,9 @@ static int op_pasid_get(struct fuzz *f)
 static int job_start(struct fuzz *f, int fd)
 {
 	struct vfio_test_job job = {
-		.pasid = fuzz_or_edge(f, 1 + fuzz_below(f, 16)),
+		.pasid = fuzz_pasid(f),
 		.command = fuzz_or_edge(f, VFIO_TEST_READ + fuzz_below(f, 4)),
-		.iova = fuzz_iova(f),
+		.iova = fuzz_mapped(f).iova,
 	};
 
 	job.length = T1_PAGE;
@@ -268,26 +268,29 @@ static int op_device_garbage(struct fuzz *f)
 	/* No ioeventfd by chance */
 	memset(f->scratch, 0, 64);
 	memcpy(f->scratch + 8 * fuzz_below(f, 8), &value, sizeof(value));
-	return ioctl(fd, _IO(VFIO_TYPE, VFIO_BASE + fuzz_below(f, 32)), f->scratch) ? -errno : 0;
+	if (ioctl(fd, _IO(VFIO_TYPE, VFIO_BASE + fuzz_below(f, 32)), f->scratch) < 0)
+		return -errno;
+	return 0;
 }
 
 const struct fuzz_op fuzz_device_ops[] = {
-	{ "device_info", 15, op_device_info, FUZZ_ANY },
-	{ "region_info", 20, op_region_info, FUZZ_ANY },
-	{ "irq_info", 15, op_irq_info, FUZZ_ANY },
+	{ "device_info", 30, op_device_info, FUZZ_ANY },
+	{ "region_info", 50, op_region_info, FUZZ_ANY },
+	{ "irq_info", 40, op_irq_info, FUZZ_ANY },
 	{ "set_irqs", 60, op_set_irqs, FUZZ_ANY },
 	{ "reset", 4, op_reset, FUZZ_ANY },
-	{ "hot_reset_info", 15, op_hot_reset_info, T1_E1000E },
-	{ "hot_reset", 1, op_hot_reset, T1_E1000E },
-	{ "ioeventfd", 20, op_ioeventfd, T1_IVSHMEM },
-	{ "feature", 30, op_feature, FUZZ_ANY },
-	{ "low_power_entry", 3, op_low_power_entry, T1_E1000E },
-	{ "low_power_wakeup", 3, op_low_power_wakeup, T1_E1000E },
+	{ "hot_reset_info", 30, op_hot_reset_info, T1_E1000E },
+	{ "hot_reset", 3, op_hot_reset, T1_E1000E },
+	{ "ioeventfd", 40, op_ioeventfd, T1_IVSHMEM },
+	{ "feature", 60, op_feature, FUZZ_ANY },
+	{ "low_power_entry", 4, op_low_power_entry, T1_E1000E },
+	{ "low_power_wakeup", 4, op_low_power_wakeup, T1_E1000E },
 	{ "low_power_exit", 8, op_low_power_exit, T1_E1000E },
-	{ "pasid_allow", 50, op_pasid_allow, FUZZ_VTEST },
-	{ "pasid_withdraw", 15, op_pasid_withdraw, FUZZ_VTEST },
-	{ "pasid_get", 15, op_pasid_get, FUZZ_VTEST },
+	{ "pasid_allow", 80, op_pasid_allow, FUZZ_VTEST },
+	{ "pasid_withdraw", 30, op_pasid_withdraw, FUZZ_VTEST },
+	{ "pasid_get", 40, op_pasid_get, FUZZ_VTEST },
 	{ "job", 80, op_job, FUZZ_VTEST },
-	{ "device_garbage", 15, op_device_garbage, FUZZ_ANY },
+	{ "device_garbage", 15, op_device_garbage, FUZZ_ANY,
+	  "hardly any number takes a structure of zeros" },
 	{ }
 };

@@ -21,10 +21,10 @@ static int get(int *place)
 	return __atomic_load_n(place, __ATOMIC_RELAXED);
 }
 
-/* Any file of the kind; very seldom one of another. */
+/* Any file of the kind, half of the time the first; very seldom one of another kind. */
 int fuzz_file(struct fuzz *f, enum fuzz_file kind, int *dev)
 {
-	unsigned int i, first = fuzz_below(f, FUZZ_FDS);
+	unsigned int i, first = fuzz_one_in(f, 2) ? fuzz_below(f, FUZZ_FDS) : 0;
 	int file;
 
 	if (fuzz_one_in(f, 128))
@@ -81,7 +81,7 @@ int fuzz_keep(struct fuzz *f, enum fuzz_file kind, int fd, int dev)
 	if (fd < 0)
 		return -errno;
 	for (i = 0; i < FUZZ_FDS; i++) {
-		place = &f->proc->files[kind][(first + i) % FUZZ_FDS];
+		place = &f->proc->files[kind][i];
 		file = -1;
 		if (__atomic_compare_exchange_n(place, &file, fd | dev << 16, false,
 						__ATOMIC_RELAXED, __ATOMIC_RELAXED))
@@ -130,7 +130,7 @@ static int choose_device(struct fuzz *f)
 
 	for (try = 0; try < 4; try++) {
 		dev = fuzz_below(f, f->shared->devices);
-		if (f->shared->device[dev].slow && fuzz_below(f, 12))
+		if (f->shared->device[dev].slow && fuzz_below(f, 8))
 			continue;
 		if (dev % FUZZ_WORKERS == (int)f->number % FUZZ_WORKERS)
 			break;
@@ -300,13 +300,13 @@ void fuzz_drain(void)
 }
 
 const struct fuzz_op fuzz_file_ops[] = {
-	{ "open_container", 20, op_open_container, FUZZ_ANY },
-	{ "open_group", 20, op_open_group, FUZZ_ANY },
-	{ "get_device_fd", 20, op_get_device_fd, FUZZ_ANY },
-	{ "open_device", 60, op_open_device, FUZZ_ANY },
+	{ "open_container", 6, op_open_container, FUZZ_ANY },
+	{ "open_group", 6, op_open_group, FUZZ_ANY },
+	{ "get_device_fd", 10, op_get_device_fd, FUZZ_ANY },
+	{ "open_device", 25, op_open_device, FUZZ_ANY },
 	{ "eventfd", 10, op_eventfd, FUZZ_ANY },
 	{ "signal", 20, op_signal, FUZZ_ANY },
-	{ "close", 30, op_close, FUZZ_ANY },
+	{ "close", 12, op_close, FUZZ_ANY },
 	{ "dup", 5, op_dup, FUZZ_ANY },
 	{ "send", 10, op_send, FUZZ_ANY },
 	{ "receive", 10, op_receive, FUZZ_ANY },

@@ -17,7 +17,7 @@ static size_t some_pages(struct fuzz *f, unsigned int slot)
 {
 	size_t size = fuzz_one_in(f, 2) ? FUZZ_SLOT : (1 + fuzz_below(f, 16)) * T1_PAGE;
 
-	if (fuzz_one_in(f, 16))
+	if (fuzz_one_in(f, 64))
 		size += fuzz_below(f, FUZZ_SLOTS - slot) * FUZZ_SLOT;
 	return size;
 }
@@ -140,13 +140,13 @@ static int op_touch_write(struct fuzz *f)
 }
 
 const struct fuzz_op fuzz_memory_ops[] = {
-	{ "mmap_ram", 40, op_mmap_ram, FUZZ_ANY },
-	{ "mmap_device", 60, op_mmap_device, FUZZ_ANY },
-	{ "munmap", 15, op_munmap, FUZZ_ANY },
+	{ "mmap_ram", 20, op_mmap_ram, FUZZ_ANY },
+	{ "mmap_device", 30, op_mmap_device, FUZZ_ANY },
+	{ "munmap", 8, op_munmap, FUZZ_ANY },
 	{ "mprotect", 10, op_mprotect, FUZZ_ANY },
-	{ "mremap", 10, op_mremap, FUZZ_ANY },
+	{ "mremap", 6, op_mremap, FUZZ_ANY },
 	{ "madvise", 20, op_madvise, FUZZ_ANY },
-	{ "touch_read", 40, op_touch_read, FUZZ_ANY },
-	{ "touch_write", 40, op_touch_write, FUZZ_ANY },
+	{ "touch_read", 60, op_touch_read, FUZZ_ANY },
+	{ "touch_write", 60, op_touch_write, FUZZ_ANY },
 	{ }
 };

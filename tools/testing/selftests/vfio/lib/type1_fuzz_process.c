@@ -97,7 +97,7 @@ static int op_exec(struct fuzz *f)
 
 const struct fuzz_op fuzz_process_ops[] = {
 	{ "fork", 2, op_fork, FUZZ_ANY },
-	{ "wait", 2, op_wait, FUZZ_ANY },
+	{ "wait", 6, op_wait, FUZZ_ANY },
 	{ "exec", 1, op_exec, FUZZ_ANY },
 	{ }
 };

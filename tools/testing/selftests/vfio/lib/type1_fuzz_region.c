@@ -125,12 +125,12 @@ static int op_flr(struct fuzz *f)
 static int op_region_read(struct fuzz *f)
 {
 	int dev, fd = fuzz_file(f, FUZZ_DEVICE, &dev);
-	unsigned int region = fuzz_below(f, 10);
+	unsigned int region = fuzz_one_in(f, 4) ? fuzz_below(f, 10) : fuzz_below(f, 2) * 2;
 
 	if (fd < 0)
 		return 1;
 	return read_at(fd, fuzz_pointer(f), 1 + fuzz_below(f, 64),
-		       REGION(region) + fuzz_or_edge(f, 0x1000 + fuzz_below(f, 0x1000)));
+		       REGION(region) + fuzz_or_edge(f, 0x1000 + fuzz_below(f, 0xfc0)));
 }
 
 static int op_region_write(struct fuzz *f)
@@ -183,19 +183,19 @@ static int op_dma(struct fuzz *f)
 		ret = pthread_mutex_consistent(&f->shared->edu);
 	if (ret)
 		return 1;
-	ret = edu_dma(fd, fuzz_iova(f), fuzz_one_in(f, 2));
+	ret = edu_dma(fd, fuzz_mapped(f).iova, fuzz_one_in(f, 2));
 	pthread_mutex_unlock(&f->shared->edu);
 	return ret;
 }
 
 const struct fuzz_op fuzz_region_ops[] = {
-	{ "config_read", 20, op_config_read, FUZZ_ANY },
-	{ "config_write", 20, op_config_write, FUZZ_ANY },
+	{ "config_read", 60, op_config_read, FUZZ_ANY },
+	{ "config_write", 40, op_config_write, FUZZ_ANY },
 	{ "command", 40, op_command, FUZZ_ANY },
-	{ "power_state", 4, op_power_state, T1_E1000E },
-	{ "flr", 1, op_flr, T1_NVME },
-	{ "region_read", 20, op_region_read, FUZZ_ANY },
-	{ "region_write", 20, op_region_write, FUZZ_ANY },
-	{ "dma", 20, op_dma, T1_EDU },
+	{ "power_state", 6, op_power_state, T1_E1000E },
+	{ "flr", 3, op_flr, T1_NVME },
+	{ "region_read", 50, op_region_read, FUZZ_ANY },
+	{ "region_write", 50, op_region_write, FUZZ_ANY },
+	{ "dma", 15, op_dma, T1_EDU },
 	{ }
 };

@@ -87,31 +87,36 @@ static int choose_op(struct fuzz *f)
 	return op;
 }
 
-static void count(struct fuzz *f, int op, int ret)
+static void count(struct fuzz *f, int op, __u64 time, int ret)
 {
 	unsigned int result = ret > 0 ? FUZZ_SKIPPED : -ret;
 
 	if (result >= FUZZ_RESULTS)
 		result = FUZZ_SKIPPED - 1;
 	__atomic_fetch_add(&f->shared->results[op][result], 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&f->shared->times[op], time, __ATOMIC_RELAXED);
 }
 
 void fuzz_thread_run(struct fuzz *f)
 {
 	struct fuzz_thread *thread = &f->proc->threads[f->thread];
 	__u64 stream = fuzz_mix(f->proc->stream, f->thread);
-	int op;
+	__u64 begin = t1_now(), end;
+	int op, ret;
 
 	while (thread->steps < f->proc->limit &&
 	       !__atomic_load_n(&f->shared->stop, __ATOMIC_RELAXED)) {
 		f->random = fuzz_mix(stream, thread->steps);
 		op = choose_op(f);
 		thread->op = op;
-		__atomic_store_n(&thread->since, t1_now(), __ATOMIC_RELAXED);
-		count(f, op, fuzz_ops[op].run(f));
-		__atomic_store_n(&thread->since, 0, __ATOMIC_RELAXED);
+		__atomic_store_n(&thread->since, begin, __ATOMIC_RELAXED);
+		ret = fuzz_ops[op].run(f);
+		end = t1_now();
+		count(f, op, end - begin, ret);
+		begin = end;
 		thread->steps++;
 	}
+	__atomic_store_n(&thread->since, 0, __ATOMIC_RELAXED);
 }
 
 static void *second_thread(void *arg)
