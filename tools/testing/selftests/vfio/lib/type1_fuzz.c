@@ -44,7 +44,7 @@ __u64 fuzz_edge(struct fuzz *f)
 	};
 	unsigned int n = fuzz_below(f, 32);
 
-	if (n < sizeof(edges) / sizeof(edges[0]))
+	if (n < ARRAY_SIZE(edges))
 		return edges[n];
 	return n % 2 ? 1ULL << fuzz_below(f, 64) : fuzz_u64(f);
 }

@@ -5,7 +5,7 @@
  *
  * Threads of a process use its files and memory with no lock, so a file may be
  * closed, or its number be another file, while a call is under way. All that is
- * done to a file has to be safe for each device; see fuzz_bars[].
+ * done to a file has to be safe for each device; see type1_fuzz_region.c.
  */
 #ifndef SELFTESTS_VFIO_LIB_TYPE1_FUZZ_H
 #define SELFTESTS_VFIO_LIB_TYPE1_FUZZ_H
@@ -15,6 +15,10 @@
 #include <sys/types.h>
 
 #include "type1.h"
+
+#ifndef ARRAY_SIZE
+#define ARRAY_SIZE(array)	(sizeof(array) / sizeof((array)[0]))
+#endif
 
 #define FUZZ_WORKERS	3
 #define FUZZ_PROCS	8	/* with the children of workers */
@@ -26,6 +30,7 @@
 #define FUZZ_SKIPPED	(FUZZ_RESULTS - 1)
 #define FUZZ_RANGES	8
 #define FUZZ_ANY	-1
+#define FUZZ_SECOND	1000000000ULL
 #define FUZZ_VTEST	T1_KINDS	/* a kind of device after those of type1_find.c */
 
 /* The process' memory for all kinds of mappings; far below what mmap() chooses */
@@ -56,17 +61,6 @@ struct fuzz_device {
 	bool slow;	/* to close: a reset of the bus */
 };
 
-/* What a region of a kind of device can be used for */
-struct fuzz_bar {
-	int kind;
-	int region;
-	__u64 first, size;
-	bool write;
-};
-
-extern const struct fuzz_bar fuzz_bars[];
-extern const unsigned int fuzz_nr_bars;
-
 struct fuzz_thread {
 	pid_t tid;
 	int op;		/* under way */
@@ -90,7 +84,6 @@ struct fuzz_proc {
 
 /* Shared by all processes, those after an exec as well */
 struct fuzz_shared {
-	__u64 seed;
 	bool stop;		/* all close what they have */
 	unsigned int closed;	/* workers that have */
 	unsigned int locked;	/* workers whose memory remained locked */
@@ -154,9 +147,12 @@ int fuzz_group_file(struct fuzz *f, int group);
 int fuzz_keep(struct fuzz *f, enum fuzz_file kind, int fd, int dev);
 void fuzz_close_all(struct fuzz *f);
 void fuzz_drop_closed(struct fuzz_proc *proc);
+
+/* type1_fuzz_send.c: close what is on its way */
 void fuzz_drain(void);
 
 extern const struct fuzz_op fuzz_file_ops[];
+extern const struct fuzz_op fuzz_send_ops[];
 extern const struct fuzz_op fuzz_container_ops[];
 extern const struct fuzz_op fuzz_device_ops[];
 extern const struct fuzz_op fuzz_region_ops[];
@@ -172,6 +168,21 @@ void fuzz_process(struct fuzz_shared *shared, unsigned int number);
 void fuzz_thread_run(struct fuzz *f);
 void fuzz_thread_init(struct fuzz *f, struct fuzz_shared *shared, unsigned int number,
 		      unsigned int thread);
+
+/* type1_fuzz_round.c: what the first process does */
+struct fuzz_run {
+	struct fuzz_shared *shared;
+	__u64 seed;
+	__u64 random;		/* whom to kill, and when */
+	__u64 steps;		/* of each thread, in one round without kills; -1: by time */
+	int only;		/* this process, or FUZZ_ANY */
+	pid_t anchor;		/* leader of the others' process group */
+	unsigned int kills, crashes, hangs, leaks;
+};
+
+extern struct fuzz_run fuzz_run;
+
+void fuzz_round(unsigned int number, __u64 time);
 
 /* type1_fuzz_check.c: what has to be so when all is closed */
 bool fuzz_find_devices(struct fuzz_shared *shared);

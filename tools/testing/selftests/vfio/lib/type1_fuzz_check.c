@@ -156,7 +156,7 @@ static bool check_groups(struct fuzz_shared *shared, bool all)
 
 bool fuzz_check_groups(struct fuzz_shared *shared, bool all)
 {
-	int status;
+	int status = -1;
 	pid_t pid = fork();
 
 	if (!pid) {
@@ -172,7 +172,7 @@ static bool known(const char *line)
 {
 	unsigned int i;
 
-	for (i = 0; i < sizeof(known_lines) / sizeof(known_lines[0]); i++)
+	for (i = 0; i < ARRAY_SIZE(known_lines); i++)
 		if (strstr(line, known_lines[i]))
 			return true;
 	return false;

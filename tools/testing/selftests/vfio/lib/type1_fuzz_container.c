@@ -101,17 +101,19 @@ static int op_map_any(struct fuzz *f)
 
 static int unmap(struct fuzz *f, __u32 flags, struct fuzz_range range)
 {
-	struct {
-		struct vfio_iommu_type1_dma_unmap unmap;
-		struct vfio_bitmap bitmap;
-	} arg = {
-		.unmap = { .argsz = sizeof(arg), .flags = flags,
-			   .iova = range.iova, .size = range.size },
-		.bitmap = { .pgsize = T1_PAGE, .size = fuzz_or_edge(f, 256),
-			    .data = (void *)(f->scratch + T1_PAGE) },
-	};
+	__u64 buf[6] = { };
+	struct vfio_iommu_type1_dma_unmap *arg = (void *)buf;
 
-	return fuzz_call(f, FUZZ_CONTAINER, VFIO_IOMMU_UNMAP_DMA, &arg, sizeof(arg));
+	arg->argsz = sizeof(buf);
+	arg->flags = flags;
+	arg->iova = range.iova;
+	arg->size = range.size;
+	*(struct vfio_bitmap *)arg->data = (struct vfio_bitmap) {
+		.pgsize = T1_PAGE,
+		.size = fuzz_or_edge(f, 256),
+		.data = (void *)(f->scratch + T1_PAGE),
+	};
+	return fuzz_call(f, FUZZ_CONTAINER, VFIO_IOMMU_UNMAP_DMA, buf, sizeof(buf));
 }
 
 static int op_unmap(struct fuzz *f)
@@ -131,9 +133,12 @@ static int op_unmap_all(struct fuzz *f)
 
 static int op_unmap_vaddr(struct fuzz *f)
 {
+	struct fuzz_range all = { };
+	__u32 flags = VFIO_DMA_UNMAP_FLAG_VADDR;
+
 	if (fuzz_one_in(f, 2))
-		return unmap(f, VFIO_DMA_UNMAP_FLAG_VADDR | VFIO_DMA_UNMAP_FLAG_ALL, (struct fuzz_range) { });
-	return unmap(f, VFIO_DMA_UNMAP_FLAG_VADDR, fuzz_mapped(f));
+		return unmap(f, flags | VFIO_DMA_UNMAP_FLAG_ALL, all);
+	return unmap(f, flags, fuzz_mapped(f));
 }
 
 /* Half of the time right after the mapping has lost its address */
@@ -166,22 +171,18 @@ static int op_map_vaddr(struct fuzz *f)
 static int dirty(struct fuzz *f, __u32 flags)
 {
 	struct fuzz_range range = fuzz_mapped(f);
-	struct {
-		struct vfio_iommu_type1_dirty_bitmap head;
-		struct vfio_iommu_type1_dirty_bitmap_get get;
-	} arg = {
-		.head = { .argsz = sizeof(arg), .flags = flags },
-		.get = {
-			.iova = range.iova,
-			.size = range.size,
-			.bitmap = { .pgsize = T1_PAGE, .size = fuzz_or_edge(f, 256),
-				    .data = (void *)(f->scratch + T1_PAGE) },
-		},
-	};
+	__u64 buf[6] = { };
+	struct vfio_iommu_type1_dirty_bitmap *arg = (void *)buf;
+	struct vfio_iommu_type1_dirty_bitmap_get *get = (void *)arg->data;
 
-	if (fuzz_one_in(f, 8))
-		arg.get.bitmap.data = fuzz_pointer(f);
-	return fuzz_call(f, FUZZ_CONTAINER, VFIO_IOMMU_DIRTY_PAGES, &arg, sizeof(arg));
+	arg->argsz = sizeof(buf);
+	arg->flags = flags;
+	get->iova = range.iova;
+	get->size = range.size;
+	get->bitmap.pgsize = T1_PAGE;
+	get->bitmap.size = fuzz_or_edge(f, 256);
+	get->bitmap.data = fuzz_one_in(f, 8) ? fuzz_pointer(f) : f->scratch + T1_PAGE;
+	return fuzz_call(f, FUZZ_CONTAINER, VFIO_IOMMU_DIRTY_PAGES, buf, sizeof(buf));
 }
 
 static int op_dirty_start(struct fuzz *f)

@@ -49,24 +49,21 @@ static __u32 irq_flags(struct fuzz *f)
 
 static int op_set_irqs(struct fuzz *f)
 {
-	struct {
-		struct vfio_irq_set set;
-		__s32 fds[4];
-	} arg = {
-		.set = {
-			.argsz = sizeof(arg), .flags = irq_flags(f),
-			.index = fuzz_below(f, VFIO_PCI_NUM_IRQS),
-			.start = fuzz_below(f, 4) ? 0 : fuzz_or_edge(f, 1),
-			.count = fuzz_or_edge(f, fuzz_below(f, 4) ? 1 : fuzz_below(f, 5)),
-		},
-	};
+	__u32 buf[9];
+	struct vfio_irq_set *arg = (void *)buf;
+	__s32 *fds = (void *)arg->data;
 	unsigned int i;
 	int dev;
 
-	/* One of no eventfd is -1: it takes an eventfd away. */
+	arg->argsz = sizeof(buf);
+	arg->flags = irq_flags(f);
+	arg->index = fuzz_below(f, VFIO_PCI_NUM_IRQS);
+	arg->start = fuzz_below(f, 4) ? 0 : fuzz_or_edge(f, 1);
+	arg->count = fuzz_or_edge(f, fuzz_below(f, 4) ? 1 : fuzz_below(f, 5));
+	/* -1 takes an eventfd away. */
 	for (i = 0; i < 4; i++)
-		arg.fds[i] = fuzz_one_in(f, 4) ? -1 : fuzz_file(f, FUZZ_EVENTFD, &dev);
-	return fuzz_call(f, FUZZ_DEVICE, VFIO_DEVICE_SET_IRQS, &arg, sizeof(arg));
+		fds[i] = fuzz_one_in(f, 4) ? -1 : fuzz_file(f, FUZZ_EVENTFD, &dev);
+	return fuzz_call(f, FUZZ_DEVICE, VFIO_DEVICE_SET_IRQS, buf, sizeof(buf));
 }
 
 static int op_reset(struct fuzz *f)
@@ -80,32 +77,31 @@ static int op_reset(struct fuzz *f)
 
 static int op_hot_reset_info(struct fuzz *f)
 {
-	struct {
-		struct vfio_pci_hot_reset_info info;
-		struct vfio_pci_dependent_device devices[8];
-	} arg = { .info = { .argsz = fuzz_one_in(f, 4) ? sizeof(arg.info) : sizeof(arg) } };
+	__u32 buf[32] = { };
+	struct vfio_pci_hot_reset_info *arg = (void *)buf;
 
-	return fuzz_call(f, FUZZ_DEVICE, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, &arg, sizeof(arg));
+	arg->argsz = fuzz_one_in(f, 4) ? sizeof(*arg) : sizeof(buf);
+	return fuzz_call(f, FUZZ_DEVICE, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, buf, sizeof(buf));
 }
 
 static int op_hot_reset(struct fuzz *f)
 {
-	struct {
-		struct vfio_pci_hot_reset reset;
-		__s32 groups[2];
-	} arg = { .reset = { .argsz = sizeof(arg), .count = fuzz_one_in(f, 8) ? 2 : 1 } };
+	__u32 buf[5] = { };
+	struct vfio_pci_hot_reset *arg = (void *)buf;
 	int fd, dev;
 
 	fd = fuzz_device(f, fuzz_one_in(f, 2) ? T1_NVME : T1_E1000E, &dev);
 	if (fd < 0)
 		return 1;
-	arg.groups[0] = fuzz_group_file(f, f->shared->device[dev].group);
-	arg.groups[1] = fuzz_file(f, FUZZ_GROUP, &dev);
-	fuzz_mutate(f, &arg, sizeof(arg));
-	return fuzz_ioctl(f, fd, VFIO_DEVICE_PCI_HOT_RESET, &arg, sizeof(arg));
+	arg->argsz = sizeof(buf);
+	arg->count = fuzz_one_in(f, 8) ? 2 : 1;
+	arg->group_fds[0] = fuzz_group_file(f, f->shared->device[dev].group);
+	arg->group_fds[1] = fuzz_file(f, FUZZ_GROUP, &dev);
+	fuzz_mutate(f, buf, sizeof(buf));
+	return fuzz_ioctl(f, fd, VFIO_DEVICE_PCI_HOT_RESET, buf, sizeof(buf));
 }
 
-/* The offset remains what it is, see fuzz_bars[] for where it may be. */
+/* The offset remains what it is, where nothing breaks: see type1_fuzz_region.c. */
 static int op_ioeventfd(struct fuzz *f)
 {
 	struct vfio_device_ioeventfd arg = {

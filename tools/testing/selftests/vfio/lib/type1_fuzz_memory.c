@@ -7,6 +7,27 @@
 
 #include "type1_fuzz.h"
 
+/*
+ * What a region of a kind of device can be used for. Not edu's registers: DMA to a
+ * peer's memory would write there, see type1_fuzz_region.c. The registers of devices
+ * with a driver of their own are only read, lest the bugs of QEMU's devices are
+ * found instead of VFIO's.
+ */
+static const struct bar {
+	int kind;
+	int region;
+	__u64 first, size;
+	bool write;
+} bars[] = {
+	{ T1_EDU, 0, 0x1000, 0xff000, true },
+	{ T1_IVSHMEM, 2, 0, 0x1000000, true },
+	{ T1_IVSHMEM, 2, 0, 0x200000, true },
+	{ T1_NVME, 0, 0x1000, 0x1000, false },
+	{ T1_NVME, 2, 0, 0x1000000, true },
+	{ T1_E1000E, 0, 0, 0x20000, false },
+	{ FUZZ_VTEST, VFIO_TEST_REGION_MEM, 0, VFIO_TEST_MEM_SIZE, true },
+};
+
 static char *slot_address(unsigned int slot)
 {
 	return FUZZ_AREA + slot * FUZZ_SLOT;
@@ -42,13 +63,13 @@ static int op_mmap_ram(struct fuzz *f)
 	return 0;
 }
 
-static const struct fuzz_bar *choose_bar(struct fuzz *f, int kind)
+static const struct bar *choose_bar(struct fuzz *f, int kind)
 {
-	unsigned int i, first = fuzz_below(f, fuzz_nr_bars);
-	const struct fuzz_bar *bar;
+	unsigned int i, first = fuzz_below(f, ARRAY_SIZE(bars));
+	const struct bar *bar;
 
-	for (i = 0; i < fuzz_nr_bars; i++) {
-		bar = &fuzz_bars[(first + i) % fuzz_nr_bars];
+	for (i = 0; i < ARRAY_SIZE(bars); i++) {
+		bar = &bars[(first + i) % ARRAY_SIZE(bars)];
 		if (bar->kind == kind)
 			return bar;
 	}
@@ -59,7 +80,7 @@ static int op_mmap_device(struct fuzz *f)
 {
 	unsigned int slot = fuzz_below(f, FUZZ_SLOTS);
 	size_t size = some_pages(f, slot);
-	const struct fuzz_bar *bar;
+	const struct bar *bar;
 	int dev, fd, prot;
 	__u64 pos = 0;
 
@@ -121,7 +142,7 @@ static int op_madvise(struct fuzz *f)
 		MADV_POPULATE_READ, MADV_POPULATE_WRITE, MADV_SEQUENTIAL,
 	};
 	unsigned int slot = fuzz_below(f, FUZZ_SLOTS);
-	int advice = advices[fuzz_below(f, sizeof(advices) / sizeof(advices[0]))];
+	int advice = advices[fuzz_below(f, ARRAY_SIZE(advices))];
 
 	return madvise(slot_address(slot), some_pages(f, slot), advice) ? -errno : 0;
 }

@@ -26,7 +26,7 @@ static struct fuzz_proc *take_slot(struct fuzz_shared *shared)
 }
 
 /* Some steps with what the parent has, and then the end, in one way or another */
-static void __attribute__((noreturn)) child(struct fuzz *f, struct fuzz_proc *proc)
+static void child(struct fuzz *f, struct fuzz_proc *proc)
 {
 	struct fuzz_shared *shared = f->shared;
 
@@ -37,8 +37,10 @@ static void __attribute__((noreturn)) child(struct fuzz *f, struct fuzz_proc *pr
 	switch (fuzz_mix(proc->stream, proc->limit) % 3) {
 	case 0:
 		raise(SIGKILL);
+		break;
 	case 1:
 		fuzz_close_all(f);
+		break;
 	}
 	_exit(0);
 }

@@ -1,5 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Reads and writes of a device's regions, and DMA that they start. */
+/*
+ * Reads and writes of a device's regions, and DMA that they start.
+ *
+ * QEMU ends when edu is told to copy from or to what is not its buffer, or to
+ * compute a large factorial. So nothing but op_dma() writes to edu's registers, in
+ * the first page. As a file may be another device's than it was thought to be, that
+ * goes for the first page of every BAR 0.
+ */
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
@@ -11,31 +18,14 @@
 #define REGION(index)	((__u64)(index) << VFIO_TEST_OFFSET_SHIFT)
 #define CONFIG		REGION(VFIO_PCI_CONFIG_REGION_INDEX)
 
+/* Where there are no registers that matter */
+#define SAFE		0x1000
+
 #define EDU_DMA_SRC	0x80
 #define EDU_DMA_DST	0x88
 #define EDU_DMA_COUNT	0x90
 #define EDU_DMA_CMD	0x98
 #define EDU_DMA_SIZE	64
-
-/*
- * QEMU ends when edu is told to copy from or to what is not its buffer, or to
- * compute a large factorial. So nothing but op_dma() writes to edu's registers, in
- * the first page. As a file may be another device's than it was thought to be, that
- * goes for the first page of every BAR 0; and a peer's memory must not be mapped
- * there, or DMA would write to it. The registers of devices with a driver of their
- * own are only read, lest the bugs of QEMU's devices are found instead of VFIO's.
- */
-const struct fuzz_bar fuzz_bars[] = {
-	{ T1_EDU, 0, 0x1000, 0xff000, true },
-	{ T1_IVSHMEM, 2, 0, 0x1000000, true },
-	{ T1_IVSHMEM, 2, 0, 0x200000, true },
-	{ T1_NVME, 0, 0x1000, 0x1000, false },
-	{ T1_NVME, 2, 0, 0x1000000, true },
-	{ T1_E1000E, 0, 0, 0x20000, false },
-	{ FUZZ_VTEST, VFIO_TEST_REGION_MEM, 0, VFIO_TEST_MEM_SIZE, true },
-};
-
-const unsigned int fuzz_nr_bars = sizeof(fuzz_bars) / sizeof(fuzz_bars[0]);
 
 static int read_at(int fd, void *buf, size_t size, __u64 pos)
 {
@@ -130,7 +120,7 @@ static int op_region_read(struct fuzz *f)
 	if (fd < 0)
 		return 1;
 	return read_at(fd, fuzz_pointer(f), 1 + fuzz_below(f, 64),
-		       REGION(region) + fuzz_or_edge(f, 0x1000 + fuzz_below(f, 0xfc0)));
+		       REGION(region) + fuzz_or_edge(f, SAFE + fuzz_below(f, 0xfc0)));
 }
 
 static int op_region_write(struct fuzz *f)
@@ -141,7 +131,7 @@ static int op_region_write(struct fuzz *f)
 	if (fd < 0)
 		return 1;
 	return write_at(fd, fuzz_pointer(f), 1 + fuzz_below(f, 64),
-			REGION(region) + 0x1000 + fuzz_below(f, 0xfc0));
+			REGION(region) + SAFE + fuzz_below(f, 0xfc0));
 }
 
 static int edu_register(int fd, unsigned int reg, __u32 value)

@@ -24,13 +24,13 @@ static unsigned int nr_ops, weights;
 void fuzz_table_init(void)
 {
 	static const struct fuzz_op * const parts[] = {
-		fuzz_file_ops, fuzz_container_ops, fuzz_device_ops, fuzz_region_ops,
-		fuzz_memory_ops, fuzz_process_ops,
+		fuzz_file_ops, fuzz_send_ops, fuzz_container_ops, fuzz_device_ops,
+		fuzz_region_ops, fuzz_memory_ops, fuzz_process_ops,
 	};
 	const struct fuzz_op *op;
 	unsigned int i;
 
-	for (i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(parts); i++) {
 		for (op = parts[i]; op->name; op++) {
 			T1_ASSERT(nr_ops < FUZZ_OPS - 1);
 			fuzz_ops[nr_ops++] = *op;
