@@ -12,7 +12,7 @@
  * VFIO_TEST_SEED and VFIO_TEST_SECONDS (20) do as well. A seed repeats what each
  * thread tries, step by step; -p lets one of the processes run alone. It does not
  * repeat the timing, nor what a step finds that depends on the other threads, nor
- * when a process is killed. With -n each thread ends after so many steps, in one
+ * the very step at which a process is killed. With -n each thread ends after so many steps, in one
  * round without kills; otherwise the time ends it.
  *
  * A step that takes longer than a minute is taken for a hang.
@@ -189,7 +189,6 @@ int main(int argc, char **argv)
 	if (!fuzz_find_devices(fuzz_run.shared))
 		ksft_exit_skip("no devices: %s\n", t1_find_hint(T1_EDU));
 	ksft_set_plan(6);
-	fuzz_run.random = fuzz_run.seed;
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	signal(SIGALRM, on_alarm);
 	alarm(2 * seconds + 300);

@@ -173,7 +173,6 @@ void fuzz_thread_init(struct fuzz *f, struct fuzz_shared *shared, unsigned int n
 struct fuzz_run {
 	struct fuzz_shared *shared;
 	__u64 seed;
-	__u64 random;		/* whom to kill, and when */
 	__u64 steps;		/* of each thread, in one round without kills; -1: by time */
 	int only;		/* this process, or FUZZ_ANY */
 	pid_t anchor;		/* leader of the others' process group */

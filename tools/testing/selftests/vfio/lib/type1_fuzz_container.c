@@ -267,7 +267,7 @@ const struct fuzz_op fuzz_container_ops[] = {
 	{ "check_extension", 60, op_check_extension, FUZZ_ANY },
 	{ "set_iommu", 15, op_set_iommu, FUZZ_ANY },
 	{ "get_info", 80, op_get_info, FUZZ_ANY },
-	{ "map_ram", 60, op_map_ram, FUZZ_ANY },
+	{ "map_ram", 50, op_map_ram, FUZZ_ANY },
 	{ "map_device", 60, op_map_device, FUZZ_ANY },
 	{ "map_any", 15, op_map_any, FUZZ_ANY },
 	{ "map_vaddr", 20, op_map_vaddr, FUZZ_ANY },

@@ -190,6 +190,17 @@ static int op_pasid_allow(struct fuzz *f)
 	return pasid(f, VFIO_DEVICE_FEATURE_SET, &req);
 }
 
+/* One that the device may use, if there is one, half of the time */
+static __u32 allowed_pasid(struct fuzz *f, int fd)
+{
+	struct vfio_device_feature_pasid req = { .pasid = 1 + fuzz_below(f, 8) };
+
+	if (fuzz_one_in(f, 2) &&
+	    !__t1_pasid_feature(fd, VFIO_DEVICE_FEATURE_GET, T1_PASID_ARGSZ, &req))
+		return req.pasid;
+	return fuzz_pasid(f);
+}
+
 static int op_pasid_withdraw(struct fuzz *f)
 {
 	struct vfio_device_feature_pasid req = { .flags = VFIO_DEVICE_PASID_WITHDRAW };
@@ -207,7 +218,7 @@ static int op_pasid_get(struct fuzz *f)
 static int job_start(struct fuzz *f, int fd)
 {
 	struct vfio_test_job job = {
-		.pasid = fuzz_pasid(f),
+		.pasid = allowed_pasid(f, fd),
 		.command = fuzz_or_edge(f, VFIO_TEST_READ + fuzz_below(f, 4)),
 		.iova = fuzz_mapped(f).iova,
 	};

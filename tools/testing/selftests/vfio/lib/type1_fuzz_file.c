@@ -241,9 +241,9 @@ static int op_dup(struct fuzz *f)
 
 const struct fuzz_op fuzz_file_ops[] = {
 	{ "open_container", 6, op_open_container, FUZZ_ANY },
-	{ "open_group", 6, op_open_group, FUZZ_ANY },
+	{ "open_group", 4, op_open_group, FUZZ_ANY },
 	{ "get_device_fd", 10, op_get_device_fd, FUZZ_ANY },
-	{ "open_device", 25, op_open_device, FUZZ_ANY },
+	{ "open_device", 14, op_open_device, FUZZ_ANY },
 	{ "eventfd", 10, op_eventfd, FUZZ_ANY },
 	{ "signal", 20, op_signal, FUZZ_ANY },
 	{ "close", 12, op_close, FUZZ_ANY },

@@ -161,12 +161,12 @@ static int op_touch_write(struct fuzz *f)
 }
 
 const struct fuzz_op fuzz_memory_ops[] = {
-	{ "mmap_ram", 20, op_mmap_ram, FUZZ_ANY },
-	{ "mmap_device", 30, op_mmap_device, FUZZ_ANY },
+	{ "mmap_ram", 12, op_mmap_ram, FUZZ_ANY },
+	{ "mmap_device", 25, op_mmap_device, FUZZ_ANY },
 	{ "munmap", 8, op_munmap, FUZZ_ANY },
 	{ "mprotect", 10, op_mprotect, FUZZ_ANY },
-	{ "mremap", 6, op_mremap, FUZZ_ANY },
-	{ "madvise", 20, op_madvise, FUZZ_ANY },
+	{ "mremap", 4, op_mremap, FUZZ_ANY },
+	{ "madvise", 12, op_madvise, FUZZ_ANY },
 	{ "touch_read", 60, op_touch_read, FUZZ_ANY },
 	{ "touch_write", 60, op_touch_write, FUZZ_ANY },
 	{ }

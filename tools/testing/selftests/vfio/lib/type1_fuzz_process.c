@@ -56,6 +56,7 @@ static int op_fork(struct fuzz *f)
 		return 1;
 	proc->stream = fuzz_u64(f);
 	proc->limit = 20 + fuzz_below(f, 300);
+	memset(proc->threads, 0, sizeof(proc->threads));
 	memcpy(proc->files, f->proc->files, sizeof(proc->files));
 	memcpy(proc->area, f->proc->area, sizeof(proc->area));
 	mine.shared = f->shared;

@@ -16,7 +16,7 @@
 
 #include "type1_fuzz.h"
 
-#define ROUND		(4 * FUZZ_SECOND)
+#define ROUND		(5 * FUZZ_SECOND)
 #define HANG		(60 * FUZZ_SECOND)
 #define LITTLE_MEMORY	(256UL << 10)
 
@@ -142,15 +142,18 @@ static bool steps_done(void)
 	return true;
 }
 
-static void kill_worker(__u64 stream)
+/* After so many steps, about; since an exec, if it did that */
+static bool kill_due(struct fuzz_proc *proc)
 {
-	unsigned int number = fuzz_mix(fuzz_run.random++, 1) % FUZZ_WORKERS;
+	return proc->pid > 0 && proc->threads[0].steps >= 100 + proc->stream % 2048;
+}
+
+static void kill_worker(unsigned int number)
+{
 	struct fuzz_proc *proc = &fuzz_run.shared->procs[number];
-	__u64 end = t1_now() + HANG;
+	__u64 end = t1_now() + HANG, stream = fuzz_mix(proc->stream, number);
 	pid_t pid = proc->pid;
 
-	if (pid <= 0)
-		return;
 	kill(pid, SIGKILL);
 	fuzz_run.kills++;
 	while (proc->pid == pid && t1_now() < end) {
@@ -158,7 +161,7 @@ static void kill_worker(__u64 stream)
 		usleep(1000);
 	}
 	if (proc->pid != pid)
-		start_worker(number, fuzz_mix(stream, number));
+		start_worker(number, stream);
 }
 
 static void make_sockets(void)
@@ -208,7 +211,7 @@ static void end_round(bool kill_all)
 void fuzz_round(unsigned int number, __u64 time)
 {
 	__u64 end = t1_now() + ROUND, stream = fuzz_mix(fuzz_run.seed, number);
-	unsigned int i, generation = 0;
+	unsigned int i;
 
 	fuzz_run.shared->stop = false;
 	fuzz_run.shared->closed = 0;
@@ -226,11 +229,12 @@ void fuzz_round(unsigned int number, __u64 time)
 		wait_for(steps_done, time);
 	} else {
 		while (t1_now() < end && !fuzz_run.hangs) {
-			usleep(200000 + fuzz_mix(fuzz_run.random++, 2) % 600000);
+			usleep(20000);
 			reap();
 			check_hangs();
-			if (t1_now() < end)
-				kill_worker(fuzz_mix(stream, ++generation));
+			for (i = 0; i < FUZZ_WORKERS; i++)
+				if (kill_due(&fuzz_run.shared->procs[i]))
+					kill_worker(i);
 		}
 	}
 	end_round(fuzz_run.steps == -1ULL && number % 2);

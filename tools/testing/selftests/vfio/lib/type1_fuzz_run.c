@@ -73,8 +73,7 @@ void fuzz_thread_init(struct fuzz *f, struct fuzz_shared *shared, unsigned int n
 		.number = number, .thread = thread,
 	};
 	make_scratch(f);
-	f->proc->threads[thread].steps = 0;
-	f->proc->threads[thread].tid = syscall(SYS_gettid);
+	f->proc->threads[thread] = (struct fuzz_thread) { .tid = syscall(SYS_gettid) };
 }
 
 static int choose_op(struct fuzz *f)
