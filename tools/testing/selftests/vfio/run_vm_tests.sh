@@ -200,8 +200,9 @@ for machine in $(selected "$@" | awk '!seen[$2]++ { print $2 }'); do
 	while read -r name on who seconds _; do
 		[[ $on == "$machine" ]] || continue
 		names+=("$name")
-		[[ $who != both ]] || seconds=$((2 * seconds))
-		limit=$((limit + seconds * factor + random))
+		runs=1
+		[[ $who != both ]] || runs=2
+		limit=$((limit + runs * (seconds * factor + random)))
 	done < <(selected "$@")
 	"$here/vmtest.sh" "${vmtest[@]}" -t "$limit" -q "${machines[$machine]//[$'\n\t']/ }" -- \
 		"$here/run_vm_tests.sh" --inside "$factor" "$random" "${names[@]}" 2>&1 | tee -a "$log"

@@ -191,7 +191,8 @@ int main(int argc, char **argv)
 	ksft_set_plan(6);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	signal(SIGALRM, on_alarm);
-	alarm(2 * seconds + 300);
+	/* Some time to go on, to check, and to find what hangs */
+	alarm(seconds + 220);
 
 	log = t1_kernel_log(&size);
 	failed = do_rounds();

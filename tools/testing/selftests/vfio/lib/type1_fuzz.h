@@ -148,6 +148,8 @@ int fuzz_keep(struct fuzz *f, enum fuzz_file kind, int fd, int dev);
 void fuzz_close_all(struct fuzz *f);
 void fuzz_drop_closed(struct fuzz_proc *proc);
 
+/* type1_fuzz_device.c: VFIO_DEVICE_FEATURE with @size bytes of @data, of a kind of device */
+int fuzz_feature(struct fuzz *f, int kind, __u32 flags, const void *data, size_t size);
 /* type1_fuzz_send.c: close what is on its way */
 void fuzz_drain(void);
 
@@ -155,6 +157,7 @@ extern const struct fuzz_op fuzz_file_ops[];
 extern const struct fuzz_op fuzz_send_ops[];
 extern const struct fuzz_op fuzz_container_ops[];
 extern const struct fuzz_op fuzz_device_ops[];
+extern const struct fuzz_op fuzz_pasid_ops[];
 extern const struct fuzz_op fuzz_region_ops[];
 extern const struct fuzz_op fuzz_memory_ops[];
 extern const struct fuzz_op fuzz_process_ops[];

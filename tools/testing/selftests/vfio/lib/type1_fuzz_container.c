@@ -200,34 +200,6 @@ static int op_dirty_bitmap(struct fuzz *f)
 	return dirty(f, VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP);
 }
 
-static int pasid(struct fuzz *f, __u32 flags)
-{
-	struct vfio_iommu_type1_pasid_request req = { .argsz = sizeof(req), .flags = flags };
-
-	req.min = fuzz_pasid(f);
-	switch (fuzz_below(f, 8)) {
-	case 0:
-		req.max = 0xfffff;
-		break;
-	case 1:
-		req.max = fuzz_edge(f);
-		break;
-	default:
-		req.max = req.min + fuzz_below(f, 4);
-	}
-	return fuzz_call(f, FUZZ_CONTAINER, VFIO_IOMMU_PASID_REQUEST, &req, sizeof(req));
-}
-
-static int op_pasid_alloc(struct fuzz *f)
-{
-	return pasid(f, VFIO_IOMMU_PASID_REQUEST_ALLOC);
-}
-
-static int op_pasid_free(struct fuzz *f)
-{
-	return pasid(f, VFIO_IOMMU_PASID_REQUEST_FREE);
-}
-
 /* Numbers that VFIO has, or not, with memory that is no structure */
 static int op_garbage(struct fuzz *f)
 {
@@ -278,8 +250,6 @@ const struct fuzz_op fuzz_container_ops[] = {
 	{ "dirty_start", 15, op_dirty_start, FUZZ_ANY },
 	{ "dirty_stop", 8, op_dirty_stop, FUZZ_ANY },
 	{ "dirty_bitmap", 60, op_dirty_bitmap, FUZZ_ANY },
-	{ "pasid_alloc", 120, op_pasid_alloc, FUZZ_ANY },
-	{ "pasid_free", 80, op_pasid_free, FUZZ_ANY },
 	{ "garbage", 10, op_garbage, FUZZ_ANY },
 	{ "group_status", 40, op_group_status, FUZZ_ANY },
 	{ "set_container", 25, op_set_container, FUZZ_ANY },

@@ -119,8 +119,7 @@ static int op_ioeventfd(struct fuzz *f)
 	return fuzz_ioctl(f, fd, VFIO_DEVICE_IOEVENTFD, &arg, sizeof(arg));
 }
 
-/* VFIO_DEVICE_FEATURE with @size bytes of @data, of a device of a kind */
-static int feature(struct fuzz *f, int kind, __u32 flags, const void *data, size_t size)
+int fuzz_feature(struct fuzz *f, int kind, __u32 flags, const void *data, size_t size)
 {
 	char buf[64] = {};
 	struct vfio_device_feature *arg = (void *)buf;
@@ -142,14 +141,14 @@ static int op_feature(struct fuzz *f)
 	__u32 flags = number | fuzz_below(f, 8) << 16;
 	__u64 data[4] = { fuzz_edge(f), fuzz_edge(f), fuzz_edge(f), fuzz_edge(f) };
 
-	return feature(f, FUZZ_ANY, flags, data, sizeof(data));
+	return fuzz_feature(f, FUZZ_ANY, flags, data, sizeof(data));
 }
 
 static int power(struct fuzz *f, __u32 number, const void *data, size_t size)
 {
 	int kind = fuzz_one_in(f, 2) ? T1_NVME : fuzz_one_in(f, 2) ? T1_E1000E : FUZZ_ANY;
 
-	return feature(f, kind, VFIO_DEVICE_FEATURE_SET | number, data, size);
+	return fuzz_feature(f, kind, VFIO_DEVICE_FEATURE_SET | number, data, size);
 }
 
 static int op_low_power_entry(struct fuzz *f)
@@ -169,100 +168,6 @@ static int op_low_power_wakeup(struct fuzz *f)
 static int op_low_power_exit(struct fuzz *f)
 {
 	return power(f, VFIO_DEVICE_FEATURE_LOW_POWER_EXIT, NULL, 0);
-}
-
-static int pasid(struct fuzz *f, __u32 flags, struct vfio_device_feature_pasid *req)
-{
-	req->pasid = fuzz_pasid(f);
-	return feature(f, fuzz_one_in(f, 32) ? FUZZ_ANY : FUZZ_VTEST,
-		       flags | VFIO_DEVICE_FEATURE_PASID, req, sizeof(*req));
-}
-
-/* Windows are large, so that jobs find themselves in one. */
-static int op_pasid_allow(struct fuzz *f)
-{
-	struct vfio_device_feature_pasid req = {
-		.flags = VFIO_DEVICE_PASID_ALLOW,
-		.iova = fuzz_or_edge(f, 0x1000000),
-		.size = fuzz_or_edge(f, 0x400000),
-	};
-
-	return pasid(f, VFIO_DEVICE_FEATURE_SET, &req);
-}
-
-/* One that the device may use, if there is one, half of the time */
-static __u32 allowed_pasid(struct fuzz *f, int fd)
-{
-	struct vfio_device_feature_pasid req = { .pasid = 1 + fuzz_below(f, 8) };
-
-	if (fuzz_one_in(f, 2) &&
-	    !__t1_pasid_feature(fd, VFIO_DEVICE_FEATURE_GET, T1_PASID_ARGSZ, &req))
-		return req.pasid;
-	return fuzz_pasid(f);
-}
-
-static int op_pasid_withdraw(struct fuzz *f)
-{
-	struct vfio_device_feature_pasid req = { .flags = VFIO_DEVICE_PASID_WITHDRAW };
-
-	return pasid(f, VFIO_DEVICE_FEATURE_SET, &req);
-}
-
-static int op_pasid_get(struct fuzz *f)
-{
-	struct vfio_device_feature_pasid req = { };
-
-	return pasid(f, VFIO_DEVICE_FEATURE_GET, &req);
-}
-
-static int job_start(struct fuzz *f, int fd)
-{
-	struct vfio_test_job job = {
-		.pasid = allowed_pasid(f, fd),
-		.command = fuzz_or_edge(f, VFIO_TEST_READ + fuzz_below(f, 4)),
-		.iova = fuzz_mapped(f).iova,
-	};
-
-	job.length = T1_PAGE;
-	if (job.command <= VFIO_TEST_WRITE) {
-		job.length = fuzz_or_edge(f, 1 + fuzz_below(f, T1_PAGE));
-		job.offset = fuzz_or_edge(f, fuzz_below(f, VFIO_TEST_MEM_SIZE - T1_PAGE));
-	}
-	memcpy(f->scratch, &job, sizeof(job));
-	if (pwrite(fd, fuzz_pointer(f), fuzz_or_edge(f, sizeof(job)), 0) < 0)
-		return -errno;
-	return 0;
-}
-
-/* A job, and what has become of it, as an errno if it is not done */
-static int op_job(struct fuzz *f)
-{
-	static const int errors[] = {
-		[VFIO_TEST_DONE] = 0,
-		[VFIO_TEST_QUEUED] = EAGAIN,
-		[VFIO_TEST_RUNNING] = EINPROGRESS,
-		[VFIO_TEST_NO_PASID] = EACCES,
-		[VFIO_TEST_NO_WINDOW] = ERANGE,
-		[VFIO_TEST_NO_MEMORY] = ENOMEM,
-		[VFIO_TEST_NO_PIN] = ENOSPC,
-	};
-	int ret, dev, fd = fuzz_device(f, FUZZ_VTEST, &dev);
-	struct vfio_test_job job;
-	unsigned int i;
-
-	if (fd < 0)
-		return 1;
-	ret = job_start(f, fd);
-	for (i = 0; !ret && i < 4; i++) {
-		if (pread(fd, &job, sizeof(job), 0) != sizeof(job))
-			return -EIO;
-		if (job.status > VFIO_TEST_NO_PIN)
-			return -EPROTO;
-		if (job.status != VFIO_TEST_QUEUED)
-			return -errors[job.status];
-		usleep(100);
-	}
-	return ret ?: -EAGAIN;
 }
 
 static int op_device_garbage(struct fuzz *f)
@@ -293,10 +198,6 @@ const struct fuzz_op fuzz_device_ops[] = {
 	{ "low_power_entry", 4, op_low_power_entry, T1_E1000E },
 	{ "low_power_wakeup", 4, op_low_power_wakeup, T1_E1000E },
 	{ "low_power_exit", 8, op_low_power_exit, T1_E1000E },
-	{ "pasid_allow", 80, op_pasid_allow, FUZZ_VTEST },
-	{ "pasid_withdraw", 30, op_pasid_withdraw, FUZZ_VTEST },
-	{ "pasid_get", 40, op_pasid_get, FUZZ_VTEST },
-	{ "job", 80, op_job, FUZZ_VTEST },
 	{ "device_garbage", 15, op_device_garbage, FUZZ_ANY,
 	  "hardly any number takes a structure of zeros" },
 	{ }

@@ -25,7 +25,7 @@ void fuzz_table_init(void)
 {
 	static const struct fuzz_op * const parts[] = {
 		fuzz_file_ops, fuzz_send_ops, fuzz_container_ops, fuzz_device_ops,
-		fuzz_region_ops, fuzz_memory_ops, fuzz_process_ops,
+		fuzz_pasid_ops, fuzz_region_ops, fuzz_memory_ops, fuzz_process_ops,
 	};
 	const struct fuzz_op *op;
 	unsigned int i;
