@@ -145,7 +145,7 @@ static bool steps_done(void)
 /* After so many steps, about; since an exec, if it did that */
 static bool kill_due(struct fuzz_proc *proc)
 {
-	return proc->pid > 0 && proc->threads[0].steps >= 100 + proc->stream % 2048;
+	return proc->pid > 0 && proc->threads[0].steps >= 100 + proc->stream % 1024;
 }
 
 static void kill_worker(unsigned int number)
