@@ -68,6 +68,7 @@ peer_reset       | devices | both | 120 | peer_reset_test
 peer_reap        | devices | both | 120 | peer_reap_test
 peer_update      | devices | both | 120 | peer_update_test
 peer_walk        | devices | both | 120 | peer_walk_test
+type1_fuzz       | devices | both | 240 | type1_fuzz_test
 vfio_probe       | devices | root | 120 | vfio_probe_test.sh
 '
 
@@ -223,8 +224,9 @@ for machine in $(selected "$@" | awk '!seen[$2]++ { print $2 }'); do
 	while read -r name on who seconds _; do
 		[[ $on == "$machine" ]] || continue
 		names+=("$name")
-		[[ $who != both ]] || seconds=$((2 * seconds))
-		limit=$((limit + seconds * factor + random))
+		runs=1
+		[[ $who != both ]] || runs=2
+		limit=$((limit + runs * (seconds * factor + random)))
 	done < <(selected "$@")
 	"$here/vmtest.sh" "${vmtest[@]}" -t "$limit" -q "${machines[$machine]//[$'\n\t']/ }" -- \
 		"$here/run_vm_tests.sh" --inside "$gcov" "$factor" "$random" "${names[@]}" 2>&1 | tee -a "$log"

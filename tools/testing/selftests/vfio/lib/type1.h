@@ -268,6 +268,7 @@ struct t1_vtest {
 
 /* Name of the @nth, or NULL */
 const char *t1_vtest_find(unsigned int nth);
+int t1_vtest_group(const char *name);
 void t1_vtest_open(struct t1_vtest *dev, struct t1_container *c, const char *name);
 void t1_vtest_close(struct t1_vtest *dev);
 /* Its memory, which jobs copy to and from, from the start */

@@ -10,7 +10,7 @@
 
 #include "type1.h"
 
-static int group_of(const char *name)
+int t1_vtest_group(const char *name)
 {
 	char dir[64];
 
@@ -23,12 +23,12 @@ const char *t1_vtest_find(unsigned int nth)
 	char name[32];
 
 	snprintf(name, sizeof(name), "vfio-test.%u", nth);
-	return t1_group_usable(group_of(name)) ? strdup(name) : NULL;
+	return t1_group_usable(t1_vtest_group(name)) ? strdup(name) : NULL;
 }
 
 void t1_vtest_open(struct t1_vtest *dev, struct t1_container *c, const char *name)
 {
-	T1_ASSERT_OK(__t1_group_get(c, group_of(name), &dev->group));
+	T1_ASSERT_OK(__t1_group_get(c, t1_vtest_group(name), &dev->group));
 	dev->fd = ioctl(dev->group->fd, VFIO_GROUP_GET_DEVICE_FD, name);
 	T1_ASSERT(dev->fd >= 0);
 }

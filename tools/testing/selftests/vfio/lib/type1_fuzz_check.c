@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The devices that are there, and what has to be so when all is closed. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "type1_fuzz.h"
+
+#define DMA_ENTRIES	65535	/* type1's default */
+
+/* What VFIO, PCI and the IOMMU print in stock kernels for what is done here */
+static const char * const known_lines[] = {
+	"reset recovery - restoring BARs",	/* vfio-pci: BARs were lost in D3 or by a reset */
+	"enabling device (",			/* PCI: a device is opened */
+	/* PCI: two threads map a BAR for the first time, and one of them gets EBUSY */
+	"can't reserve [mem",
+	"Invalid PCI ROM header",		/* PCI: a ROM is read that is none */
+	"irq bypass producer",			/* vfio-pci: an eventfd is used for two interrupts */
+	"RLIMIT_MEMLOCK",			/* type1, limited */
+	"callbacks suppressed",			/* what is limited */
+	"DMAR: ",				/* IOMMU: DMA to where nothing is mapped, limited */
+};
+
+static void add_device(struct fuzz_shared *shared, const char *name, int kind, int group)
+{
+	struct fuzz_device *device = &shared->device[shared->devices];
+
+	if (shared->devices == FUZZ_DEVICES)
+		return;
+	shared->devices++;
+	snprintf(device->name, sizeof(device->name), "%s", name);
+	device->kind = kind;
+	device->group = group;
+	device->slow = kind == T1_NVME || kind == T1_E1000E;
+}
+
+static void find_caps(struct fuzz_device *device)
+{
+	struct t1_container c;
+	struct t1_device dev;
+
+	t1_container_open(&c);
+	t1_device_open(&dev, &c, device->name);
+	device->pm = t1_find_cap(&dev, PCI_CAP_ID_PM);
+	device->exp = t1_find_cap(&dev, PCI_CAP_ID_EXP);
+	t1_device_close(&dev);
+	t1_container_close(&c);
+}
+
+bool fuzz_find_devices(struct fuzz_shared *shared)
+{
+	unsigned int kind, nth;
+	const char *name;
+
+	for (kind = 0; kind < T1_KINDS; kind++) {
+		for (nth = 0; (name = t1_find(kind, nth)); nth++) {
+			add_device(shared, name, kind, t1_group_of(name));
+			find_caps(&shared->device[shared->devices - 1]);
+		}
+	}
+	for (nth = 0; (name = t1_vtest_find(nth)); nth++)
+		add_device(shared, name, FUZZ_VTEST, t1_vtest_group(name));
+	return shared->devices;
+}
+
+/* Who maps a device's memory right now may keep it for a moment more. */
+static int open_group(int group)
+{
+	unsigned int i;
+	char path[32];
+	int fd = -1;
+
+	snprintf(path, sizeof(path), "/dev/vfio/%d", group);
+	for (i = 0; i < 1000 && fd < 0; i++) {
+		fd = open(path, O_RDWR | O_CLOEXEC);
+		if (fd < 0 && errno != EBUSY)
+			break;
+		if (fd < 0)
+			usleep(10000);
+	}
+	if (fd < 0)
+		printf("# group %d: %m\n", group);
+	else if (i > 100)
+		printf("# group %d took %u ms to close\n", group, i * 10);
+	return fd;
+}
+
+static bool check(bool ok, const char *what, const char *of)
+{
+	if (!ok)
+		printf("# %s: %s\n", what, of);
+	fflush(stdout);
+	return ok;
+}
+
+static bool check_device(const struct fuzz_device *device, int group)
+{
+	struct vfio_device_info info = { .argsz = sizeof(info) };
+	int fd = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, device->name);
+	bool ok;
+
+	ok = check(fd >= 0, "cannot be opened", device->name) &&
+	     check(!ioctl(fd, VFIO_DEVICE_GET_INFO, &info), "does not work", device->name);
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+static bool check_container(struct t1_container *c, unsigned int groups, bool all)
+{
+	unsigned int quota = groups * t1_pasids_per_group();
+	struct vfio_iommu_type1_info_cap_pasid info = t1_pasid_info(c);
+	bool ok;
+
+	ok = check(t1_dma_avail(c) == DMA_ENTRIES, "mappings are lost", "container");
+	ok &= check(!info.used, "PASIDs are in use", "container");
+	ok &= check(info.quota == quota, "another quota", "container");
+	if (all)
+		ok &= check(t1_pasid_alloc_all(c, 1, 0xfffff) == quota, "PASIDs are lost",
+			    "container");
+	return ok && check(!t1_locked_kib(), "memory is locked", "container");
+}
+
+/* All groups together in one container */
+static bool check_groups(struct fuzz_shared *shared, bool all)
+{
+	unsigned int i, j, groups = 0;
+	int fds[FUZZ_DEVICES];
+	struct t1_container c;
+	bool ok = true;
+
+	t1_container_open(&c);
+	for (i = 0; i < shared->devices; i++) {
+		for (j = 0; j < i; j++)
+			if (shared->device[j].group == shared->device[i].group)
+				break;
+		if (j < i) {
+			fds[i] = fds[j];
+			continue;
+		}
+		fds[i] = open_group(shared->device[i].group);
+		ok = fds[i] >= 0 &&
+		     check(!ioctl(fds[i], VFIO_GROUP_SET_CONTAINER, &c.fd), "does not attach",
+			   shared->device[i].name);
+		if (!ok || (!groups++ && ioctl(c.fd, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU)))
+			return false;
+	}
+	for (i = 0; i < shared->devices && all; i++)
+		ok &= check_device(&shared->device[i], fds[i]);
+	return check_container(&c, groups, all) && ok;
+}
+
+bool fuzz_check_groups(struct fuzz_shared *shared, bool all)
+{
+	int status = -1;
+	pid_t pid = fork();
+
+	if (!pid) {
+		/* Until whatever ends this process when it hangs */
+		alarm(120);
+		_exit(!check_groups(shared, all));
+	}
+	T1_ASSERT(pid > 0 && waitpid(pid, &status, 0) == pid);
+	return !status;
+}
+
+static bool known(const char *line)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(known_lines); i++)
+		if (strstr(line, known_lines[i]))
+			return true;
+	return false;
+}
+
+/* Where what was not in @before begins: after its last line, if that is still there */
+static char *new_lines(char *after, const char *before)
+{
+	size_t size = strlen(before), tail = size < 200 ? size : 200;
+	char *found = strstr(after, before + size - tail);
+
+	return found ? found + tail : after;
+}
+
+int fuzz_check_log(const char *before)
+{
+	char *line, *next, *log = NULL;
+	int size, unknown = 0;
+
+	if (before)
+		log = t1_kernel_log(&size);
+	if (!log)
+		return -1;
+	for (line = new_lines(log, before); line && *line; line = next) {
+		next = strchr(line, '\n');
+		if (next)
+			*next++ = '\0';
+		if (!*line || known(line))
+			continue;
+		if (unknown++ < 50)
+			printf("# log: %s\n", line);
+	}
+	free(log);
+	return unknown;
+}
+
+static void print_row(const char *name, const __u64 *results, __u64 time)
+{
+	__u64 total = 0;
+	unsigned int i;
+
+	for (i = 0; i < FUZZ_SKIPPED; i++)
+		total += results[i];
+	printf("# %-16s %6llu calls %6llu ok %6llu ms, %llu without", name, total, results[0],
+	       time / 1000000, results[FUZZ_SKIPPED]);
+	for (i = 1; i < FUZZ_SKIPPED; i++)
+		if (results[i])
+			printf(", %s %llu", strerrorname_np(i) ?: "?", results[i]);
+	printf("\n");
+}
+
+void fuzz_print_table(struct fuzz_shared *shared)
+{
+	unsigned int op;
+
+	for (op = 0; fuzz_ops[op].name; op++)
+		print_row(fuzz_ops[op].name, shared->results[op], shared->times[op]);
+}
+
+static bool there_is(struct fuzz_shared *shared, int kind)
+{
+	unsigned int i;
+
+	for (i = 0; i < shared->devices; i++)
+		if (kind == FUZZ_ANY || shared->device[i].kind == kind)
+			return true;
+	return false;
+}
+
+static bool failed(struct fuzz_shared *shared, unsigned int op)
+{
+	return !shared->results[op][0] && !fuzz_ops[op].unable &&
+	       there_is(shared, fuzz_ops[op].kind);
+}
+
+unsigned int fuzz_never(struct fuzz_shared *shared, bool print)
+{
+	unsigned int op, count = 0;
+
+	for (op = 0; fuzz_ops[op].name; op++) {
+		if (!failed(shared, op))
+			continue;
+		if (print)
+			printf("# %s never succeeded\n", fuzz_ops[op].name);
+		count++;
+	}
+	return count;
+}

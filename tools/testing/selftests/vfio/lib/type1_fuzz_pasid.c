@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* PASIDs: of containers, of devices, and what the latter do under them. */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "type1_fuzz.h"
+
+static int request(struct fuzz *f, __u32 flags)
+{
+	struct vfio_iommu_type1_pasid_request req = { .argsz = sizeof(req), .flags = flags };
+
+	req.min = fuzz_pasid(f);
+	switch (fuzz_below(f, 8)) {
+	case 0:
+		req.max = 0xfffff;
+		break;
+	case 1:
+		req.max = fuzz_edge(f);
+		break;
+	default:
+		req.max = req.min + fuzz_below(f, 4);
+	}
+	return fuzz_call(f, FUZZ_CONTAINER, VFIO_IOMMU_PASID_REQUEST, &req, sizeof(req));
+}
+
+static int op_pasid_alloc(struct fuzz *f)
+{
+	return request(f, VFIO_IOMMU_PASID_REQUEST_ALLOC);
+}
+
+static int op_pasid_free(struct fuzz *f)
+{
+	return request(f, VFIO_IOMMU_PASID_REQUEST_FREE);
+}
+
+static int feature(struct fuzz *f, __u32 flags, struct vfio_device_feature_pasid *req)
+{
+	req->pasid = fuzz_pasid(f);
+	return fuzz_feature(f, fuzz_one_in(f, 32) ? FUZZ_ANY : FUZZ_VTEST,
+			    flags | VFIO_DEVICE_FEATURE_PASID, req, sizeof(*req));
+}
+
+/* Windows are large, so that jobs find themselves in one. */
+static int op_pasid_allow(struct fuzz *f)
+{
+	struct vfio_device_feature_pasid req = {
+		.flags = VFIO_DEVICE_PASID_ALLOW,
+		.iova = fuzz_or_edge(f, 0x1000000),
+		.size = fuzz_or_edge(f, 0x400000),
+	};
+
+	return feature(f, VFIO_DEVICE_FEATURE_SET, &req);
+}
+
+/* One that the device may use, if there is one, half of the time */
+static __u32 allowed_pasid(struct fuzz *f, int fd)
+{
+	struct vfio_device_feature_pasid req = { .pasid = 1 + fuzz_below(f, 8) };
+
+	if (fuzz_one_in(f, 2) &&
+	    !__t1_pasid_feature(fd, VFIO_DEVICE_FEATURE_GET, T1_PASID_ARGSZ, &req))
+		return req.pasid;
+	return fuzz_pasid(f);
+}
+
+static int op_pasid_withdraw(struct fuzz *f)
+{
+	struct vfio_device_feature_pasid req = { .flags = VFIO_DEVICE_PASID_WITHDRAW };
+
+	return feature(f, VFIO_DEVICE_FEATURE_SET, &req);
+}
+
+static int op_pasid_get(struct fuzz *f)
+{
+	struct vfio_device_feature_pasid req = { };
+
+	return feature(f, VFIO_DEVICE_FEATURE_GET, &req);
+}
+
+static int job_start(struct fuzz *f, int fd)
+{
+	struct vfio_test_job job = {
+		.pasid = allowed_pasid(f, fd),
+		.command = fuzz_or_edge(f, VFIO_TEST_READ + fuzz_below(f, 4)),
+		.iova = fuzz_mapped(f).iova,
+	};
+
+	job.length = T1_PAGE;
+	if (job.command <= VFIO_TEST_WRITE) {
+		job.length = fuzz_or_edge(f, 1 + fuzz_below(f, T1_PAGE));
+		job.offset = fuzz_or_edge(f, fuzz_below(f, VFIO_TEST_MEM_SIZE - T1_PAGE));
+	}
+	memcpy(f->scratch, &job, sizeof(job));
+	if (pwrite(fd, fuzz_pointer(f), fuzz_or_edge(f, sizeof(job)), 0) < 0)
+		return -errno;
+	return 0;
+}
+
+/* A job, and what has become of it, as an errno if it is not done */
+static int op_job(struct fuzz *f)
+{
+	static const int errors[] = {
+		[VFIO_TEST_DONE] = 0,
+		[VFIO_TEST_QUEUED] = EAGAIN,
+		[VFIO_TEST_RUNNING] = EINPROGRESS,
+		[VFIO_TEST_NO_PASID] = EACCES,
+		[VFIO_TEST_NO_WINDOW] = ERANGE,
+		[VFIO_TEST_NO_MEMORY] = ENOMEM,
+		[VFIO_TEST_NO_PIN] = ENOSPC,
+	};
+	int ret, dev, fd = fuzz_device(f, FUZZ_VTEST, &dev);
+	struct vfio_test_job job;
+	unsigned int i;
+
+	if (fd < 0)
+		return 1;
+	ret = job_start(f, fd);
+	for (i = 0; !ret && i < 4; i++) {
+		if (pread(fd, &job, sizeof(job), 0) != sizeof(job))
+			return -EIO;
+		if (job.status > VFIO_TEST_NO_PIN)
+			return -EPROTO;
+		if (job.status != VFIO_TEST_QUEUED)
+			return -errors[job.status];
+		usleep(100);
+	}
+	return ret ?: -EAGAIN;
+}
+
+const struct fuzz_op fuzz_pasid_ops[] = {
+	{ "pasid_alloc", 120, op_pasid_alloc, FUZZ_ANY },
+	{ "pasid_free", 80, op_pasid_free, FUZZ_ANY },
+	{ "pasid_allow", 80, op_pasid_allow, FUZZ_VTEST },
+	{ "pasid_withdraw", 30, op_pasid_withdraw, FUZZ_VTEST },
+	{ "pasid_get", 40, op_pasid_get, FUZZ_VTEST },
+	{ "job", 80, op_job, FUZZ_VTEST },
+	{ }
+};
