@@ -155,13 +155,15 @@ run_program() { # who, name, seconds, command...
 
 # What gcov has counted, into the directory that the host shares
 save_counts() {
-	local counts=/sys/kernel/debug/gcov share file
+	local share file
 	share=$(mktemp -d)
 	mount -t 9p -o trans=virtio,version=9p2000.L gcov "$share" || return
+	cd /sys/kernel/debug/gcov || return
 	while read -r file; do
-		# These files have no size. Not by their paths: those are the host's.
-		cat "$file" >"$share/${file##*/}" || return
-	done < <(find "$counts" -name '*.gcda')
+		mkdir -p "$share/${file%/*}" || return
+		# These files have no size: cp would copy nothing.
+		cat "$file" >"$share/$file" || return
+	done < <(find . -name '*.gcda')
 	umount "$share"
 }
 
