@@ -371,7 +371,7 @@ struct vfio_pasid_hw {
 	bool devices;
 };
 
-/* Modules can be built for kernels whose IOMMU drivers do not tell: none then */
+/* Where IOMMU drivers do not tell (see Makefile): none */
 static u32 vfio_pasid_iommu_limit(struct device *dev)
 {
 #ifdef VFIO_IOMMU_LIMIT_UNKNOWN
