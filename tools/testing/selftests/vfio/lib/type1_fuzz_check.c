@@ -21,8 +21,9 @@ static const char * const known_lines[] = {
 	/* PCI: two threads map a BAR for the first time, and one of them gets EBUSY */
 	"can't reserve [mem",
 	"Invalid PCI ROM header",		/* PCI: a ROM is read that is none */
-	"irq bypass producer",			/* vfio-pci: an eventfd for two interrupts */
+	"irq bypass producer",			/* vfio-pci: one eventfd for two interrupts */
 	"RLIMIT_MEMLOCK",			/* type1, limited */
+	"random: crng init done",		/* what has nothing to do with it */
 	"callbacks suppressed",			/* what is limited */
 	"DMAR: ",				/* IOMMU: DMA to where nothing is mapped, limited */
 };
