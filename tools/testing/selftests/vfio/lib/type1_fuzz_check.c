@@ -23,7 +23,11 @@ static const char * const known_lines[] = {
 	"Invalid PCI ROM header",		/* PCI: a ROM is read that is none */
 	"irq bypass producer",			/* vfio-pci: one eventfd for two interrupts */
 	"RLIMIT_MEMLOCK",			/* type1, limited */
-	"random: crng init done",		/* what has nothing to do with it */
+	/* What has nothing to do with it: boot's end, and a busy host */
+	"random: crng init done",
+	"hrtimer: interrupt took",
+	"clocksource: ",
+	"tsc: ",
 	"callbacks suppressed",			/* what is limited */
 	"DMAR: ",				/* IOMMU: DMA to where nothing is mapped, limited */
 };
