@@ -27,11 +27,11 @@ client_usage() {
 }
 
 # Sets $kernel, $limit, the filter for the facts, $show, and $vmtest, the arguments
-# that are left.
+# that are left; $layer, for need_programs().
 client_options() { # argument...
 	local opt OPTIND
 	find_build
-	kernel=$build/bzImage show=facts_to_tap vmtest=()
+	kernel=$build/bzImage show=facts_to_tap vmtest=() layer=()
 	while getopts vk:m:a:M:c:t:h opt; do
 		case $opt in
 		v) show="cat" ;;
@@ -167,6 +167,19 @@ groups_free() { # device...
 		fi
 	done
 	echo $free
+}
+
+# What a process has of VFIO
+vfio_files() { # pid
+	local files
+	files=$(find "/proc/$1/fd" -printf '%l\n')
+	echo "$(grep -cF '[vfio-device]' <<<"$files") devices," \
+		"$(grep -c '^/dev/vfio/[0-9]' <<<"$files") groups," \
+		"$(grep -c '^/dev/vfio/vfio$' <<<"$files") containers"
+}
+
+locked_memory() { # pid
+	sed -n 's/^VmLck:[[:space:]]*//p' "/proc/$1/status"
 }
 
 device_mappings() {

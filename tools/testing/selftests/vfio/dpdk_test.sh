@@ -56,14 +56,6 @@ start() { # bytes of memory that may be locked, options for memory...
 	pid=$!
 }
 
-open_files() {
-	local files
-	files=$(find "/proc/$pid/fd" -printf '%l\n')
-	echo "$(grep -cF '[vfio-device]' <<<"$files") devices," \
-		"$(grep -c '^/dev/vfio/[0-9]' <<<"$files") groups," \
-		"$(grep -c '^/dev/vfio/vfio$' <<<"$files") containers"
-}
-
 forward() { # options for memory...
 	local rx tx errors
 	start $limit_bytes "$@"
@@ -77,9 +69,8 @@ forward() { # options for memory...
 		return
 	fi
 	expect "testpmd: user, with ${1#--}" nobody "$(stat -c %U "/proc/$pid")"
-	expect "testpmd: its files" "2 devices, 2 groups, 1 containers" "$(open_files)"
-	expect "testpmd: memory locked for DMA" "$((memory << 10)) kB" \
-		"$(sed -n 's/^VmLck:[[:space:]]*//p' "/proc/$pid/status")"
+	expect "testpmd: its files" "2 devices, 2 groups, 1 containers" "$(vfio_files "$pid")"
+	expect "testpmd: memory locked for DMA" "$((memory << 10)) kB" "$(locked_memory "$pid")"
 }
 
 nothing_left() { # after what
@@ -130,7 +121,6 @@ if [[ ${1:-} == --inside ]]; then
 fi
 limit=300
 client_options "$@"
-layer=()
 need_programs dpdk-dev /usr/bin/dpdk-testpmd
 # A thread polls all the time, which must not keep the NICs from their work.
 export VMTEST_TCG_THREAD=${VMTEST_TCG_THREAD:-multi}

@@ -11,6 +11,5 @@ here=$(dirname "$(readlink -f "$0")")
 
 limit=600
 client_options "$@"
-layer=()
 need_programs "libvirt-daemon libvirt-clients" /usr/sbin/libvirtd /usr/bin/virsh
 client_machine libvirt_guest.sh guest_devices guest_bare guest_gone

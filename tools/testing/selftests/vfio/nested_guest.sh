@@ -92,19 +92,14 @@ memory_bit() {
 }
 
 account() {
-	local files count
-	files=$(find "/proc/$qemu/fd" -printf '%l\n')
-	count="$(grep -cF '[vfio-device]' <<<"$files") devices"
-	count+=", $(grep -c '^/dev/vfio/[0-9]' <<<"$files") groups"
-	count+=", $(grep -c '^/dev/vfio/vfio$' <<<"$files") containers"
 	expect "host: QEMU's user" nobody "$(stat -c %U "/proc/$qemu")"
 	# Each device has an I/O address space of its own behind the vIOMMU.
-	expect "host: QEMU's files" "2 devices, 2 groups, 2 containers" "$count"
+	expect "host: QEMU's files" "2 devices, 2 groups, 2 containers" \
+		"$(vfio_files "$qemu")"
 	expect "host: QEMU's mappings, by file offset" \
 		"$({ bar "$edu" 0; bar "$ivshmem" 0; bar "$ivshmem" 2; } | one_line)" "$(mapped_bars)"
 	# Not all RAM of the guest, but what its vIOMMU maps: a page for edu
-	expect "host: memory locked for DMA" "4 kB" \
-		"$(sed -n 's/^VmLck:[[:space:]]*//p' "/proc/$qemu/status")"
+	expect "host: memory locked for DMA" "4 kB" "$(locked_memory "$qemu")"
 }
 
 # The guest's system lets go of the device first, which takes it a while.

@@ -11,5 +11,4 @@ here=$(dirname "$(readlink -f "$0")")
 
 limit=900
 client_options "$@"
-layer=()
 client_machine nested_guest.sh guest_devices guest_bare guest_gone pasid_hog pasid_jobs

@@ -46,13 +46,6 @@ struct worker {
 	int window[PASIDS][DEVICES];
 };
 
-static unsigned int setting(const char *name, unsigned int value)
-{
-	const char *text = getenv(name);
-
-	return text ? strtoul(text, NULL, 0) : value;
-}
-
 static void step_query(struct worker *w, unsigned int i, int d)
 {
 	struct vfio_device_feature_pasid found;
@@ -213,7 +206,7 @@ FIXTURE_SETUP(pasids)
 {
 	if (!t1_vtest_find(DEVICES - 1))
 		T1_SKIP("%s", T1_VTEST_HINT);
-	self->seconds = setting("VFIO_TEST_SECONDS", 20);
+	self->seconds = t1_setting("VFIO_TEST_SECONDS", 20);
 }
 
 FIXTURE_TEARDOWN(pasids)
@@ -222,7 +215,7 @@ FIXTURE_TEARDOWN(pasids)
 
 TEST_F_TIMEOUT(pasids, random, 3600)
 {
-	unsigned int seed = setting("VFIO_TEST_SEED", time(NULL));
+	unsigned int seed = t1_setting("VFIO_TEST_SEED", time(NULL));
 	struct worker workers[WORKERS] = {};
 	struct shared s = {};
 	unsigned long steps = 0;

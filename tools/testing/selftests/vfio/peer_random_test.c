@@ -247,13 +247,6 @@ static void *run_dma(void *arg)
 	return NULL;
 }
 
-static unsigned int get_seed(void)
-{
-	const char *env = getenv("VFIO_TEST_SEED");
-
-	return env ? strtoul(env, NULL, 0) : time(NULL);
-}
-
 static void open_all(void)
 {
 	int i;
@@ -283,7 +276,7 @@ FIXTURE_TEARDOWN(peers)
 
 TEST_F_TIMEOUT(peers, random_steps, 200)
 {
-	unsigned int i, avail, seed = get_seed();
+	unsigned int i, avail, seed = t1_setting("VFIO_TEST_SEED", time(NULL));
 	pthread_t dma[2];
 	struct worker workers[WORKERS] = { };
 	__u64 locked = t1_locked_kib();

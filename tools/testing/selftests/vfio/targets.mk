@@ -60,6 +60,7 @@ TEST_PROGS_EXTENDED += bind.sh run_vm_tests.sh
 TEST_PROGS_EXTENDED += client_lib.sh dpdk_test.sh libvirt_guest.sh libvirt_guest_test.sh
 TEST_PROGS_EXTENDED += nested_guest.sh nested_guest_init.sh nested_guest_lib.sh
 TEST_PROGS_EXTENDED += nested_guest_test.sh
+TEST_PROGS_EXTENDED += tap_lib.sh
 TEST_PROGS_EXTENDED += vmtest.sh vmtest-init.sh vmtest-run.sh vmtest_test.sh
 
 TYPE1_OBJ := $(OUTPUT)/type1_obj

@@ -33,13 +33,6 @@
 
 static __u64 seconds;
 
-static unsigned int setting(const char *name, unsigned int value)
-{
-	const char *text = getenv(name);
-
-	return text ? strtoul(text, NULL, 0) : value;
-}
-
 /* The last resort: the hang is in this process, or what it waits for. */
 static void on_alarm(int sig)
 {
@@ -133,8 +126,8 @@ static void parse(int argc, char **argv)
 
 	fuzz_run.steps = -1ULL;
 	fuzz_run.only = FUZZ_ANY;
-	fuzz_run.seed = setting("VFIO_TEST_SEED", time(NULL));
-	seconds = setting("VFIO_TEST_SECONDS", 20);
+	fuzz_run.seed = t1_setting("VFIO_TEST_SEED", time(NULL));
+	seconds = t1_setting("VFIO_TEST_SECONDS", 20);
 	while ((opt = getopt(argc, argv, "s:n:p:x:")) != -1) {
 		switch (opt) {
 		case 's':

@@ -14,9 +14,8 @@ PATH=$PATH:$here:$here/../../../vfio
 drivers=/sys/bus/pci/drivers
 devices=/sys/bus/pci/devices
 type1=/sys/module/vfio_iommu_type1
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-number=0 failed=0
+# shellcheck source=tap_lib.sh
+. "$here/tap_lib.sh"
 
 skip_all() {
 	echo "1..0 # SKIP $*"
@@ -34,12 +33,7 @@ bound() { # driver, devices
 	done
 }
 
-# The test: a function states what it expects, and goes on after a failure.
-expect() { # description, command...
-	local what=$1
-	shift
-	"$@" || { echo "# $name: $what: not so: $*"; bad=1; }
-}
+show_output() { cat "$tmp/err" "$tmp/out"; }
 
 as_user() {
 	setpriv --reuid nobody --regid nogroup --clear-groups --inh-caps=-all \
@@ -55,7 +49,6 @@ run() {
 	IFS= read -rd '' err <"$tmp/err"
 }
 
-returned() { [[ $status == "$1" ]]; }
 silent() { [[ ! $err ]]; }
 says() { [[ $err == *"$1"* ]]; }
 lines() {
@@ -365,19 +358,4 @@ group=$(group_of "$device")
 chown nobody "/dev/vfio/$group"
 
 mapfile -t tests < <(declare -F | awk '$3 ~ /^test_/ { print $3 }')
-echo "1..${#tests[@]}"
-for name in "${tests[@]}"; do
-	number=$((number + 1)) bad=0 skip=
-	$name
-	if [[ $skip ]]; then
-		echo "ok $number $name # SKIP $skip"
-	elif [[ $bad == 0 ]]; then
-		echo "ok $number $name"
-	else
-		echo "not ok $number $name"
-		echo "# status $status"
-		sed 's/^/# /' "$tmp/err" "$tmp/out"
-		failed=1
-	fi
-done
-exit $failed
+run_tests "${tests[@]}"

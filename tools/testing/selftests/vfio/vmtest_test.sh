@@ -19,16 +19,10 @@ while getopts k:m:h opt; do
 	esac
 done
 
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-number=0 failed=0 name=''
+# shellcheck source=tap_lib.sh
+. "$here/tap_lib.sh"
 
-# One test a function: it states what it expects, and goes on after a failure.
-expect() { # description, command...
-	local what=$1
-	shift
-	"$@" || { echo "# $name: $what: not so: $*"; bad=1; }
-}
+show_output() { tail -n 20 "$tmp/err"; }
 
 vm() { # sets $status; output is in $tmp/out and $tmp/err
 	# With one CPU it boots faster, and nothing here needs two.
@@ -38,7 +32,6 @@ vm() { # sets $status; output is in $tmp/out and $tmp/err
 
 says() { grep -q -- "$1" "$tmp/err"; }
 silent() { [[ ! -s $tmp/err ]]; }
-returned() { [[ $status == "$1" ]]; }
 printed() { [[ $(<"$tmp/out") == "$1" ]]; }
 
 # A machine for all that an ordinary command may notice: booted once, and each test
@@ -223,19 +216,4 @@ test_interrupted() {
 
 mapfile -t tests < <(declare -F | awk '$3 ~ /^test_/ && $3 != "test_report" { print $3 }')
 echo "TAP version 13"
-echo "1..${#tests[@]}"
-for name in "${tests[@]}"; do
-	number=$((number + 1)) bad=0 skip=
-	$name
-	if [[ $skip ]]; then
-		echo "ok $number $name # SKIP $skip"
-	elif [[ $bad == 0 ]]; then
-		echo "ok $number $name"
-	else
-		echo "not ok $number $name"
-		echo "# status $status"
-		sed 's/^/# /' "$tmp/err" | tail -n 20
-		failed=1
-	fi
-done
-exit $failed
+run_tests "${tests[@]}"

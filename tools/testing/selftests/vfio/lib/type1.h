@@ -237,6 +237,8 @@ bool t1_failed(void);
 
 /* The log, to be freed, with a 0 at its end; NULL for those who may not read it */
 char *t1_kernel_log(int *size);
+/* A number from the environment, or @value */
+unsigned int t1_setting(const char *name, unsigned int value);
 int __t1_write_data(const char *path, const void *data, size_t size);
 int __t1_write_file(const char *path, const char *text);
 void t1_write_file(const char *path, const char *text);

@@ -8,6 +8,13 @@
 
 #include "type1.h"
 
+unsigned int t1_setting(const char *name, unsigned int value)
+{
+	const char *text = getenv(name);
+
+	return text ? strtoul(text, NULL, 0) : value;
+}
+
 int __t1_write_data(const char *path, const void *data, size_t size)
 {
 	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC), ret;
