@@ -7,6 +7,7 @@
 set -uo pipefail
 
 here=$(dirname "$(readlink -f "$0")")
+. "$here/kernel_state.sh"
 
 # Devices, by machine. The functions of one slot share a group.
 root_port() { # number, slot
@@ -118,6 +119,16 @@ show_tasks() {
 	dmesg | sed 's/^/# /'
 }
 
+# Good is what prints nothing.
+report() { # what, output
+	if [[ $2 ]]; then
+		echo "not ok - $1"
+		echo "# ${2//$'\n'/$'\n'# }"
+	else
+		echo "ok - $1"
+	fi
+}
+
 # A program ends with a status and TAP; a result that its plan promises and that
 # is not there counts as one failure.
 run_program() { # who, name, seconds, command...
@@ -127,7 +138,8 @@ run_program() { # who, name, seconds, command...
 	output=$(mktemp)
 	echo "# $name as $who"
 	# Not through a pipe: a child that hangs would hold it open.
-	"${wrapper[@]}" timeout -k 5 "$seconds" "$@" >"$output" 2>&1 </dev/null &
+	state_begin "$name as $who"
+	in_cgroup "${wrapper[@]}" timeout -k 5 "$seconds" "$@" >"$output" 2>&1 </dev/null &
 	tail -n +1 -s 0.2 -f --pid=$! "$output"
 	wait $!
 	status=$?
@@ -149,6 +161,7 @@ run_program() { # who, name, seconds, command...
 			else if (planned && !plan)
 				print "ok 1 " name " # SKIP"
 		}' "$output"
+	report "$name as $who leaves nothing behind" "$(state_end 2>&1)"
 	echo "# $name as $who: $((SECONDS - begin)) s"
 	rm -f "$output"
 }
@@ -175,6 +188,7 @@ inside() { # factor, seconds, test...
 	# So that the user can hold a lock as well (FUSE would do, too), and read the log.
 	sysctl -q vm.unprivileged_userfaultfd=1 kernel.dmesg_restrict=0
 	modprobe -q aer_inject
+	echo +misc 2>/dev/null >/sys/fs/cgroup/cgroup.subtree_control
 	"$here/bind.sh" -f -u nobody --all-test-devices | sed 's/^/# bound: /' || exit 1
 	while read -r name machine who seconds command; do
 		for user in root user; do
@@ -184,6 +198,7 @@ inside() { # factor, seconds, test...
 		done
 	done < <(selected "$@")
 	[[ ! $gcov ]] || save_counts || exit 1
+	report "the modules can be unloaded" "$(unload_vfio 2>&1 || lsmod)"
 	exit 0
 }
 

@@ -14,14 +14,7 @@ set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 top=$(readlink -f "$here/../../../..")
 
-# What makes a run fail whatever the command returned. Each is printed by the
-# kernel itself; panic and oops end the machine (panic=-1, -no-reboot).
-reports='Kernel panic|Oops|BUG: ([^K]|K[^C])|kernel BUG at|WARNING: |INFO: possible |INFO: task .* blocked'
-reports+='|detected stalls|self-detected stall|soft lockup|UBSAN: |KASAN: |DEBUG_LOCKS_WARN_ON'
-reports+='|general protection fault|unable to handle|suspicious RCU usage|bad unlock balance'
-# Races between other code are not ours to fix: KCSAN names both functions.
-reports+='|KCSAN: .* in .*(vfio|pasid)'
-reports+='|held lock freed|lock held when returning|unreferenced object|refcount_t: '
+. "$here/kernel_state.sh"
 
 usage() {
 	cat <<-EOF

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash disable=SC2034
+#
+# What of the kernel a test has to leave as it was. Sourced by vmtest.sh, for
+# reports on the console, and by run_vm_tests.sh, which looks after each test.
+
+# What makes a run fail whatever the command returned. Each is printed by the
+# kernel itself; panic and oops end the machine (panic=-1, -no-reboot).
+reports='Kernel panic|Oops|BUG: ([^K]|K[^C])|kernel BUG at|WARNING: |INFO: possible |INFO: task .* blocked'
+reports+='|detected stalls|self-detected stall|soft lockup|UBSAN: |KASAN: |DEBUG_LOCKS_WARN_ON'
+reports+='|general protection fault|unable to handle|suspicious RCU usage|bad unlock balance'
+# Races between other code are not ours to fix: KCSAN names both functions.
+reports+='|KCSAN: .* in .*(vfio|pasid)'
+reports+='|held lock freed|lock held when returning|unreferenced object|refcount_t: '
+
+marks=0
+cgroup=/sys/fs/cgroup/run_vm_tests
+kmemleak=/sys/kernel/debug/kmemleak
+
+# Pages that somebody has pinned, and who uses the modules: containers, open files
+in_use() {
+	local file
+	awk '$1 == "nr_foll_pin_acquired" { pins += $2 }
+	     $1 == "nr_foll_pin_released" { pins -= $2 }
+	     END { print "pinned pages:", pins + 0 }' /proc/vmstat
+	for file in /sys/module/{vfio*,ioasid_set}/refcnt; do
+		[[ ! -r $file ]] || echo "users of $file: $(<"$file")"
+	done
+}
+
+# To be called before a test, which then runs by in_cgroup. The line in the kernel's
+# log tells on the console which test a report belongs to.
+state_begin() { # name of the test
+	mark="run_vm_tests: $1 ($((++marks)))"
+	echo "$mark" >/dev/kmsg
+	before=$(in_use)
+	mkdir "$cgroup"
+	[[ ! -e $kmemleak ]] || echo clear 2>/dev/null >"$kmemleak"
+}
+
+in_cgroup() { # command...
+	echo $BASHPID >"$cgroup/cgroup.procs"
+	"$@"
+}
+
+# One line for each thing that is there now and was not before
+state_left() {
+	comm -13 <(sort <<<"$before") <(in_use | sort)
+	grep -q '^populated 0' "$cgroup/cgroup.events" ||
+		echo "processes: $(paste -sd' ' "$cgroup/cgroup.procs")"
+	# Whose charge follows the cgroup that allocated
+	[[ ! -e $cgroup/misc.current ]] ||
+		awk '$1 == "pasid" && $2 { print "PASIDs: " $2 }' "$cgroup/misc.current"
+}
+
+# Files are closed by a worker, and the last of it after a grace period. Prints what
+# is left then, nothing if all is well.
+state_end() {
+	local left end=$((SECONDS + 10))
+	while left=$(state_left) && [[ $left ]] && ((SECONDS < end)); do
+		sleep 0.2
+	done
+	[[ ! $left ]] || echo "$left"
+	dmesg | sed "1,/$mark/d" | grep -E "$reports"
+	leaks
+	echo 1 >"$cgroup/cgroup.kill"
+	rmdir "$cgroup" 2>/dev/null || { sleep 1; rmdir "$cgroup"; }
+}
+
+# Only where it is on: boot with kmemleak=on. It wants to see an object twice, at
+# an age of five seconds.
+leaks() {
+	echo scan 2>/dev/null >"$kmemleak" || return
+	sleep 5
+	echo scan >"$kmemleak"
+	cat "$kmemleak"
+}
+
+# No device, no inode and no mount that they live in holds the modules.
+unload_vfio() {
+	local path driver=/sys/bus/pci/drivers/vfio-pci
+	for path in "$driver"/????:*; do
+		[[ ! -e $path ]] || echo "${path##*/}" >"$driver/unbind"
+	done
+	# Not there: built in, or not known to this kernel
+	for path in vfio_test vfio_pci vfio_pci_core vfio_iommu_type1 vfio_virqfd vfio ioasid_set; do
+		[[ ! -e /sys/module/$path/refcnt ]] || rmmod "$path" || return
+	done
+}
