@@ -9,13 +9,14 @@
 	bench modules deb clean distclean
 
 all: apply	## get the base, apply the patches, build kernel, modules and tests
+	@scripts/bootstrap --vm
 	@scripts/build
 	@scripts/kselftests
 
 help:		## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 15
 
-run: all	## boot the kernel and show it at work with a QEMU guest
+run: apply	## show it at work on Debian's kernel, or on KERNEL=full, in a QEMU guest
 	@scripts/run
 
 check: all	## run all tests
