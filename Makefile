@@ -6,7 +6,7 @@
 
 .NOTPARALLEL:
 .PHONY: all help run check nightly coverage lint series bisect-check refresh apply menuconfig \
-	bench modules deb clean distclean
+	bench docs modules deb clean distclean
 
 all: apply	## get the base, apply the patches, build kernel, modules and tests
 	@scripts/bootstrap --vm
@@ -33,6 +33,9 @@ coverage: all	## which lines of the series the selftests execute
 
 lint: apply	## run the static checks
 	@scripts/lint
+
+docs: apply	## render the documents to build/docs/index.html
+	@scripts/docs
 
 series: apply	## write the patches as mails to build/series
 	@scripts/series
