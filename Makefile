@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Each verb calls scripts; "make help" lists the verbs.
 #
-# Variables: BASE, BASE_VERSION, FLAVOUR, KERNEL, VM_MEMORY, VM_CPUS, JOBS,
-# FORCE=1.
+# Variables: BASE, BASE_VERSION, FLAVOUR, KERNEL, CONFIG (of kernel-deb), VM_MEMORY,
+# VM_CPUS, JOBS, FORCE=1.
 
 .NOTPARALLEL:
 .PHONY: all help run check nightly coverage lint series bisect-check refresh apply menuconfig \
-	bench docs modules deb clean distclean
+	bench docs modules deb kernel-deb clean distclean
 
 all: apply	## get the base, apply the patches, build kernel, modules and tests
 	@scripts/bootstrap --vm
@@ -58,6 +58,9 @@ bench: all	## compare with the kernel without the patches
 
 modules: apply	## build only modules, for Debian's kernel or KERNEL=RELEASE
 	@scripts/modules
+
+kernel-deb: apply	## make Debian packages of the kernel: hours, or minutes with CONFIG=vm
+	@scripts/kernel-deb
 
 deb: apply	## make a Debian package of these modules, for DKMS
 	@scripts/deb
