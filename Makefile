@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Each verb calls scripts; "make help" lists the verbs.
 #
-# Variables: BASE, BASE_VERSION, FLAVOUR, KERNEL, VM_MEMORY, VM_CPUS, JOBS,
-# FORCE=1.
+# Variables: BASE, BASE_VERSION, FLAVOUR, KERNEL, CONFIG (of kernel-deb), VM_MEMORY,
+# VM_CPUS, JOBS, FORCE=1.
 
 .NOTPARALLEL:
 .PHONY: all help run check nightly coverage lint series bisect-check refresh apply menuconfig \
-	bench modules deb clean distclean
+	bench docs modules deb kernel-deb clean distclean
 
 all: apply	## get the base, apply the patches, build kernel, modules and tests
+	@scripts/bootstrap --vm
 	@scripts/build
 	@scripts/kselftests
 
 help:		## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 15
 
-run: all	## boot the kernel and show it at work with a QEMU guest
+run: apply	## show it at work on Debian's kernel, or on KERNEL=full, in a QEMU guest
 	@scripts/run
 
 check: all	## run all tests
@@ -32,6 +33,9 @@ coverage: all	## which lines of the series the selftests execute
 
 lint: apply	## run the static checks
 	@scripts/lint
+
+docs: apply	## render the documents to build/docs/index.html
+	@scripts/docs
 
 series: apply	## write the patches as mails to build/series
 	@scripts/series
@@ -54,6 +58,9 @@ bench: all	## compare with the kernel without the patches
 
 modules: apply	## build only modules, for Debian's kernel or KERNEL=RELEASE
 	@scripts/modules
+
+kernel-deb: apply	## make Debian packages of the kernel: hours, or minutes with CONFIG=vm
+	@scripts/kernel-deb
 
 deb: apply	## make a Debian package of these modules, for DKMS
 	@scripts/deb

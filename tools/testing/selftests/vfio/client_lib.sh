@@ -12,7 +12,7 @@
 find_build() {
 	local top=$here/../../../..
 	for build in "$top/build" "$top/.."; do
-		[[ ! -e $build/bzImage ]] || break
+		[[ ! -d $build/headers ]] || break
 	done
 }
 
@@ -66,10 +66,12 @@ need_programs() { # packages, program...
 
 # Static, as a nested guest has no libraries.
 build_static() { # directory, name...
-	local bin=$1 headers name
+	local bin=$1 headers=$build/headers/include name
 	shift
-	# Those of the kernel that the last build is about, with the series' own numbers
-	headers=$(dirname "$(readlink -f "$build/bzImage")")/usr/include
+	if [[ ! -d $headers ]]; then
+		echo "${0##*/}: no headers in $headers: run make first" >&2
+		exit 1
+	fi
 	for name; do
 		gcc -O2 -Wall -static -pthread -isystem "$headers" -o "$bin/$name" \
 			"$here/$name.c" "$here"/lib/*.c
