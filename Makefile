@@ -5,7 +5,7 @@
 # FORCE=1.
 
 .NOTPARALLEL:
-.PHONY: all help run check nightly coverage lint series bisect-check refresh apply menuconfig \
+.PHONY: all help run check nightly coverage lint cross series bisect-check refresh apply menuconfig \
 	bench modules deb clean distclean
 
 all: apply	## get the base, apply the patches, build kernel, modules and tests
@@ -23,6 +23,7 @@ check: all	## run all tests
 
 nightly: all	## all tests in full, those at random for ten minutes; then on kcsan
 	@VFIO_TEST_SECONDS=600 VFIO_TEST_LONG=1 scripts/check
+	@scripts/cross
 	@FLAVOUR=kcsan scripts/build
 	@scripts/check kselftest-1 kselftest-2
 	@scripts/build
@@ -32,6 +33,9 @@ coverage: all	## which lines of the series the selftests execute
 
 lint: apply	## run the static checks
 	@scripts/lint
+
+cross: apply	## compile for other architectures and with other options
+	@scripts/cross
 
 series: apply	## write the patches as mails to build/series
 	@scripts/series
