@@ -5,8 +5,8 @@
 # VM_CPUS, JOBS, FORCE=1.
 
 .NOTPARALLEL:
-.PHONY: all help run check nightly coverage lint series bisect-check refresh apply menuconfig \
-	bench docs modules deb kernel-deb clean distclean
+.PHONY: all help run check nightly coverage lint cross series bisect-check refresh apply \
+	menuconfig bench docs modules deb kernel-deb clean distclean
 
 all: apply	## get the base, apply the patches, build kernel, modules and tests
 	@scripts/bootstrap --vm
@@ -24,6 +24,7 @@ check: all	## run all tests
 
 nightly: all	## all tests in full, those at random for ten minutes; then on kcsan
 	@VFIO_TEST_SECONDS=600 VFIO_TEST_LONG=1 scripts/check
+	@scripts/cross
 	@FLAVOUR=kcsan scripts/build
 	@scripts/check kselftest-1 kselftest-2
 	@scripts/build
@@ -36,6 +37,9 @@ lint: apply	## run the static checks
 
 docs: apply	## render the documents to build/docs/index.html
 	@scripts/docs
+
+cross: apply	## compile for other architectures and with other options
+	@scripts/cross
 
 series: apply	## write the patches as mails to build/series
 	@scripts/series

@@ -112,14 +112,20 @@ VM_CONFIG=(tools/testing/selftests/vfio/config tools/testing/selftests/vfio/conf
 # What a kernel is built with, as part of the key of everything cached.
 toolchain() { { gcc --version; ld --version; } | sha256sum | cut -c1-16; }
 
+# What the names of an architecture's tools begin with.
+declare -A PREFIX=([arm64]=aarch64-linux-gnu- [powerpc]=powerpc64le-linux-gnu- [s390]=s390x-linux-gnu-)
+
 # kmake TREE OUT [ARGUMENT]...: the kernel's make, the same on every machine.
+# COMPILER may be clang; TARGET is the architecture, if it is not this machine's.
 kmake()
 {
-	local tree=$1 out=$2
+	local tree=$1 out=$2 target=${TARGET:-$ARCH} compiler=${COMPILER:-gcc}
+	local prefix=${PREFIX[$target]:-}
 
 	shift 2
-	make -s -C "$tree" O="$tree/$out" ARCH="$ARCH" -j"$JOBS" \
-		CC="ccache ${COMPILER:-gcc}" HOSTCC="ccache gcc" LOCALVERSION= KBUILD_BUILD_VERSION=1 \
+	[[ $compiler == clang ]] || compiler=$prefix$compiler
+	make -s -C "$tree" O="$tree/$out" ARCH="$target" CROSS_COMPILE="$prefix" -j"$JOBS" \
+		CC="ccache $compiler" HOSTCC="ccache gcc" LOCALVERSION= KBUILD_BUILD_VERSION=1 \
 		KBUILD_BUILD_USER=vfio KBUILD_BUILD_HOST=series \
 		KBUILD_BUILD_TIMESTAMP="Sat Jan  1 00:00:00 UTC 2000" "$@"
 }

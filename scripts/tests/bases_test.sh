@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # The series applies to the oldest and the newest base that the archive has,
-# without fuzz, and the mails make the same tree as the patches.
+# without fuzz, and the mails make the same tree as the patches. On the oldest one
+# it compiles as well; the newest is what all other checks are for.
 . "$(dirname "$0")/tap.sh"
 
 for base in $(cd patches && printf '%s\n' *); do
@@ -23,6 +24,8 @@ for base in $(cd patches && printf '%s\n' *); do
 		passes "and make the same tree" \
 			test "$(git -C "$tree" write-tree)" = "$(git -C "$tree" rev-parse 'HEAD^{tree}')"
 		unset GIT_INDEX_FILE
+		[[ $version != "${versions[0]}" ]] ||
+			passes "it compiles on $version" scripts/bisect-check --compile --last
 	done
 done
 
