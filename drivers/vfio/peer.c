@@ -112,6 +112,7 @@ static void vfio_range_unmap(struct vfio_peer_space *space,
 	list_for_each_entry(pd, &space->domains, entry)
 		iommu_unmap(pd->domain, range->iova, range->size);
 	range->mapped = false;
+	space->nr_mapped--;
 }
 
 static int vfio_range_map_domain(struct vfio_peer_range *range,
@@ -135,6 +136,7 @@ static int vfio_range_map(struct vfio_peer_space *space,
 			goto err_unmap;
 	}
 	range->mapped = true;
+	space->nr_mapped++;
 	return 0;
 
 err_unmap:
@@ -148,6 +150,8 @@ static void vfio_range_revoke(struct vfio_peer_space *space,
 {
 	vfio_range_unmap(space, range);
 	list_move_tail(&range->peer_entry, &space->revoked);
+	range->revoked = true;
+	space->nr_ranges--;
 	queue_work(vfio_peer_wq, &space->reap);
 }
 
@@ -573,8 +577,10 @@ static int vfio_peer_map_range(struct vfio_peer_space *space,
 	mutex_lock(&space->lock);
 	if (!READ_ONCE(peer->peers->blocked))
 		ret = vfio_range_map(space, range);
-	if (!ret)
+	if (!ret) {
 		list_add_tail(&range->peer_entry, &peer->ranges);
+		space->nr_ranges++;
+	}
 	mutex_unlock(&space->lock);
 	trace_vfio_peer_map(space, range->iova, range->phys, range->size, ret);
 	return ret;
@@ -650,6 +656,8 @@ unsigned int vfio_peer_unmap(struct vfio_peer_space *space,
 		mutex_lock(&space->lock);
 		vfio_range_unmap(space, range);
 		list_del(&range->peer_entry);
+		if (!range->revoked)
+			space->nr_ranges--;
 		mutex_unlock(&space->lock);
 
 		list_del(&range->mapping_entry);
@@ -666,30 +674,29 @@ EXPORT_SYMBOL_GPL(vfio_peer_unmap);
  * @space: space
  * @m: what an administrator reads
  *
+ * Looks at no range: there can be millions, and whoever resets or closes one
+ * of the devices would wait meanwhile, as often as a user reads this.
+ *
  * Context: may sleep; waits for no lock that is held across user access.
  */
 void vfio_peer_space_show(struct vfio_peer_space *space, struct seq_file *m)
 {
-	unsigned int devices = 0, ranges = 0, suspended = 0;
-	struct vfio_peer_range *range;
+	unsigned long ranges, mapped;
+	unsigned int devices = 0;
 	struct vfio_peer *peer;
 
 	mutex_lock(&space->lock);
+	ranges = space->nr_ranges;
+	mapped = space->nr_mapped;
 	list_for_each_entry(peer, &space->peers, space_entry) {
 		if (!list_empty(&peer->ranges))
 			devices++;
-		list_for_each_entry(range, &peer->ranges, peer_entry) {
-			ranges++;
-			if (!range->mapped)
-				suspended++;
-			cond_resched();
-		}
 	}
 	mutex_unlock(&space->lock);
 
 	seq_printf(m, "vfio-peer-devices:\t%u\n", devices);
-	seq_printf(m, "vfio-peer-ranges:\t%u\n", ranges);
-	seq_printf(m, "vfio-peer-suspended:\t%u\n", suspended);
+	seq_printf(m, "vfio-peer-ranges:\t%lu\n", ranges);
+	seq_printf(m, "vfio-peer-suspended:\t%lu\n", ranges - mapped);
 }
 EXPORT_SYMBOL_GPL(vfio_peer_space_show);
 

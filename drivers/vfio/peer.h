@@ -26,6 +26,8 @@ struct vm_area_struct;
  * @peers: vfio_peer, one for each device that was ever mapped
  * @revoked: vfio_peer_range, unmapped for good; their mappings shall be reaped
  * @reap: queued when @revoked gets its first entry
+ * @nr_ranges: in the lists of @peers
+ * @nr_mapped: how many of these are mapped
  */
 struct vfio_peer_space {
 	struct mutex lock;	/* all that follows */
@@ -33,6 +35,8 @@ struct vfio_peer_space {
 	struct list_head peers;
 	struct list_head revoked;
 	struct work_struct reap;
+	unsigned long nr_ranges;
+	unsigned long nr_mapped;
 };
 
 /**
@@ -54,8 +58,10 @@ struct vfio_peer_domain {
  * @size: in bytes
  * @prot: IOMMU_READ, IOMMU_WRITE
  * @mapped: in all domains of the space; otherwise suspended or revoked
+ * @revoked: in vfio_peer_space.revoked
  *
- * vfio_peer_space.lock protects @peer_entry and @mapped. The rest is constant.
+ * vfio_peer_space.lock protects @peer_entry, @mapped and @revoked. The rest is
+ * constant.
  */
 struct vfio_peer_range {
 	struct list_head mapping_entry;
@@ -65,6 +71,7 @@ struct vfio_peer_range {
 	size_t size;
 	int prot;
 	bool mapped;
+	bool revoked;
 };
 
 /**

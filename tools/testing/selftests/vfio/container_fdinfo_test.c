@@ -124,4 +124,68 @@ TEST_F(fdinfo, user_holds_lock)
 	t1_unmap(c, IOVA, SIZE);
 }
 
+/* Revoked, but not reaped yet, as that takes the container's lock */
+TEST_F(fdinfo, revoked)
+{
+	struct t1_container *c = &self->rig.c;
+	struct t1_busy busy;
+
+	t1_map(c, self->target.mem, IOVA, SIZE, T1_RW);
+	t1_set_command(&self->target.dev, PCI_COMMAND_MEMORY, false);
+	t1_map(c, self->target.mem, IOVA + SIZE, SIZE, T1_RW);
+	if (__t1_busy_begin(&busy, c, T1_RIG_RAM, SIZE))
+		SKIP(return, T1_STALL_HINT);
+	t1_target_close(&self->target);
+	EXPECT_EQ(0, told(c, "vfio-peer-devices"));
+	EXPECT_EQ(0, told(c, "vfio-peer-ranges"));
+	EXPECT_EQ(0, told(c, "vfio-peer-suspended"));
+	t1_busy_end(&busy);
+
+	t1_target_open(&self->target, t1_require(T1_IVSHMEM, 0), 2, 0);
+	EXPECT_EQ(self->rig.avail - 1, t1_dma_avail(c));
+	t1_map(c, self->target.mem, IOVA, SIZE, T1_RW);
+	EXPECT_EQ(1, told(c, "vfio-peer-ranges"));
+	EXPECT_EQ(0, told(c, "vfio-peer-suspended"));
+	t1_unmap(c, IOVA, SIZE);
+	EXPECT_EQ(0, told(c, "vfio-peer-ranges"));
+}
+
+/* The shortest of some reads, in ns: others have the CPU meanwhile, now and then */
+static __u64 read_time(struct t1_container *c)
+{
+	__u64 begin, took, best = ~0ULL;
+	int i;
+
+	for (i = 0; i < 20; i++) {
+		begin = t1_now();
+		told(c, "vfio-peer-ranges");
+		took = t1_now() - begin;
+		if (took < best)
+			best = took;
+	}
+	return best;
+}
+
+/*
+ * Who resets or closes one of the devices waits for the lock that a read takes.
+ * With a step for each range, a read takes ten times as long for these.
+ */
+TEST_F(fdinfo, no_walk)
+{
+	struct t1_container *c = &self->rig.c;
+	const unsigned int count = 20000;
+	__u64 few, many;
+	unsigned int i;
+
+	few = read_time(c);
+	for (i = 0; i < count; i++)
+		t1_map(c, self->target.mem, IOVA + i * T1_PAGE, T1_PAGE, T1_RW);
+	EXPECT_EQ(count, told(c, "vfio-peer-ranges"));
+	many = read_time(c);
+	EXPECT_GT(3 * few, many) {
+		TH_LOG("%llu ns without ranges, %llu ns with %u", few, many, count);
+	}
+	t1_unmap(c, IOVA, count * T1_PAGE);
+}
+
 TEST_HARNESS_MAIN

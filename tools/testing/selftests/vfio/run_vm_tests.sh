@@ -49,6 +49,7 @@ tests='
 bar_layout       | devices | both | 120 | bar_layout_test
 bar_zap          | devices | both | 300 | bar_zap_test
 bar_fault_storm  | devices | both | 180 | bar_fault_storm_test
+bar_first_use    | devices | both | 120 | bar_first_use_test
 hot_reset        | devices | both | 180 | hot_reset_test
 container_fdinfo | devices | both | 60  | container_fdinfo_test
 container_race   | devices | both | 60  | container_race_test
@@ -60,6 +61,7 @@ pasid_limits     | devices | root | 400 | pasid_limits_test
 pasid_device     | devices | both | 180 | pasid_device_test
 pasid_random     | devices | user | 120 | pasid_random_test
 pasid_fail_nth   | devices | root | 120 | pasid_fail_nth
+pci_log          | devices | both | 60  | pci_log_test
 peer_dma         | devices | both | 240 | peer_dma_test
 peer_fail_nth    | devices | root | 120 | peer_fail_nth
 peer_host        | devices | root | 120 | peer_host_test
@@ -70,6 +72,7 @@ peer_reap        | devices | both | 120 | peer_reap_test
 peer_update      | devices | both | 120 | peer_update_test
 peer_walk        | devices | both | 120 | peer_walk_test
 type1_fuzz       | devices | both | 240 | type1_fuzz_test
+type1_memcg      | devices | root | 120 | type1_memcg_test
 vfio_probe       | devices | root | 120 | vfio_probe_test.sh
 '
 

@@ -4,6 +4,7 @@
 # programs, because whoever includes it may have rules for TEST_GEN_PROGS.
 
 TYPE1_TESTS := bar_fault_storm_test
+TYPE1_TESTS += bar_first_use_test
 TYPE1_TESTS += bar_layout_test
 TYPE1_TESTS += bar_zap_test
 TYPE1_TESTS += container_fdinfo_test
@@ -16,6 +17,7 @@ TYPE1_TESTS += pasid_limits_test
 TYPE1_TESTS += pasid_owner_test
 TYPE1_TESTS += pasid_random_test
 TYPE1_TESTS += pasid_uapi_test
+TYPE1_TESTS += pci_log_test
 TYPE1_TESTS += peer_dma_test
 TYPE1_TESTS += peer_fail_nth
 TYPE1_TESTS += peer_host_test
@@ -26,6 +28,7 @@ TYPE1_TESTS += peer_reset_test
 TYPE1_TESTS += peer_update_test
 TYPE1_TESTS += peer_walk_test
 TYPE1_TESTS += type1_fuzz_test
+TYPE1_TESTS += type1_memcg_test
 
 TYPE1_LIB := type1
 TYPE1_LIB += type1_bench

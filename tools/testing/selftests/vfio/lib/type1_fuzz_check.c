@@ -16,12 +16,8 @@
 
 /* What VFIO, PCI and the IOMMU print in stock kernels for what is done here */
 static const char * const known_lines[] = {
-	"reset recovery - restoring BARs",	/* vfio-pci: BARs were lost in D3 or by a reset */
 	"enabling device (",			/* PCI: a device is opened */
-	/* PCI: two threads map a BAR for the first time, and one of them gets EBUSY */
-	"can't reserve [mem",
-	"Invalid PCI ROM header",		/* PCI: a ROM is read that is none */
-	"irq bypass producer",			/* vfio-pci: one eventfd for two interrupts */
+	"Invalid PCI ROM header",		/* PCI: a ROM is read that is none, limited */
 	"RLIMIT_MEMLOCK",			/* type1, limited */
 	/* What has nothing to do with it: boot's end, and a busy host */
 	"random: crng init done",
