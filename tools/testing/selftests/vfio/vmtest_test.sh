@@ -123,6 +123,24 @@ test_options() {
 		0x11e8 0x11e8 /sys/bus/pci/drivers/vfio-pci intel_iommu=on
 }
 
+# Files of the layer are there, also instead of the host's; the rest of the host's are
+# as well; what is written does not come back.
+test_layer() {
+	local layer="$tmp/a,layer"
+
+	mkdir -p "$layer/etc" "$layer/only-here"
+	echo new >"$layer/only-here/file"
+	echo replaced >"$layer/etc/passwd"
+	vm -l "$layer" -- bash -c 'cat /only-here/file /etc/passwd &&
+		test -e /etc/group && echo changed >/only-here/file && cat /only-here/file'
+	expect "status" returned 0
+	expect "its files" printed $'new\nreplaced\nchanged'
+	expect "its file afterwards" test "$(<"$layer/only-here/file")" == new
+	vm -l "$tmp/no-layer" -- true
+	expect "no layer" returned 126
+	expect "which" says "$tmp/no-layer"
+}
+
 test_signal() {
 	vm -- bash -c 'kill -KILL $$'
 	expect "status of a killed command" returned 137
