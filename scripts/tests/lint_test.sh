@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# The rules for new C files and for VFIO drivers find what they are there for, and nothing else.
+# The rules for new C files, for VFIO drivers and for allocations find what they are
+# there for, and nothing else.
 . "$(dirname "$0")/tap.sh"
 
 cat >good.c <<'END'
@@ -90,4 +91,42 @@ passes "a driver that writes vm_pgoff, twice" \
 passes "a driver that does not tell what memory is mapped" \
 	grep -qx "bad.c: bad_ops has mmap and no peer_range" <<<"$output"
 passes "and nothing else" test "$(wc -l <<<"$output")" = 3
+
+# Where a call is, is in the report of what has not failed.
+cat >sites.c <<'END'
+void *kmalloc_trace(int size);
+
+__attribute__((noinline)) void *jumps(void)
+{
+	return kmalloc_trace(1);
+}
+
+int through_jump(void)
+{
+	return !jumps();
+}
+
+int direct(void)
+{
+	return !kmalloc_trace(2);
+}
+END
+gcc -O2 -fno-ipa-ra -fcf-protection=none -c sites.c
+echo "allocates kmalloc_\w+" >sites.list
+output=$(scripts/fail-sites sites.list sites.o </dev/null || true)
+passes "a call that never failed" grep -q "^# no test lets kmalloc_trace() fail at direct+" <<<"$output"
+passes "also behind a jump" grep -q "^# no test lets jumps() fail at through_jump+" <<<"$output"
+passes "without any failure" grep -q "^not ok 1 " <<<"$output"
+sed -n 's/^# no test lets .* fail at/# failed in/p' <<<"$output" >seen
+passes "when both have failed, all is well" scripts/fail-sites sites.list sites.o <seen
+output=$(grep -v direct seen | scripts/fail-sites sites.list sites.o || true)
+passes "when one has not, that one is reported" test "$(grep "^not ok" <<<"$output")" = "not ok 2 - direct(): 0 of 1 calls fail"
+echo "exempt direct kmalloc_trace a reason" >>sites.list
+output=$(scripts/fail-sites sites.list sites.o <seen || true)
+passes "an exemption that is not needed" grep -q "need not exempt kmalloc_trace() in direct()" <<<"$output"
+passes "is only told" grep -q "^1..3" <<<"$output"
+passes "one that is" scripts/fail-sites sites.list sites.o < <(grep -v direct seen)
+echo "exempt direct other a reason" >>sites.list
+refused=$(scripts/fail-sites sites.list sites.o <seen || true)
+passes "one of a call that is not there" grep -q "^not ok 4 .*exempts other() in direct()" <<<"$refused"
 finish

@@ -53,6 +53,7 @@ bar_first_use    | devices | both | 120 | bar_first_use_test
 hot_reset        | devices | both | 180 | hot_reset_test
 container_fdinfo | devices | both | 60  | container_fdinfo_test
 container_race   | devices | both | 60  | container_race_test
+device_fail_nth  | devices | root | 180 | device_fail_nth
 device_inode     | devices | both | 300 | device_inode_test
 device_inode_sh  | devices | root | 120 | device_inode_test.sh
 pasid_uapi       | devices | both | 120 | pasid_uapi_test
@@ -79,7 +80,7 @@ vfio_probe       | devices | root | 120 | vfio_probe_test.sh
 usage() {
 	cat <<-EOF_USAGE
 	usage: ${0##*/} [-k bzImage] [-m modules_dir] [-a 'kernel arguments']
-	       [-t factor] [-p part/parts] [-r seconds] [-g directory] [test...]
+	       [-t factor] [-p part/parts] [-r seconds] [-g directory] [-f] [test...]
 
 	  -k, -m, -a  as in vmtest.sh
 	  -t          allow this many times the usual time (default 1)
@@ -87,6 +88,7 @@ usage() {
 	  -r          let tests that do things at random go on for so long
 	              (default \$VFIO_TEST_SECONDS or 20)
 	  -g          at the end, copy what a kernel with gcov has counted there
+	  -f          tests that let allocations fail print where each one did
 
 	Tests:$(awk -F'|' '{ gsub(/ /, "", $1); if ($1) printf " %s", $1 }' <<<"$tests")
 	Exit status: 0 when nothing failed.
@@ -205,22 +207,24 @@ inside() { # factor, seconds, test...
 	exit 0
 }
 
-vmtest=() factor=1 part=1 parts=1 gcov='' random=${VFIO_TEST_SECONDS:-20}
+vmtest=() factor=1 part=1 parts=1 gcov='' trace='' random=${VFIO_TEST_SECONDS:-20}
 if [[ ${1:-} == --inside ]]; then
 	cd "$here" || exit 1
 	# Built in place by the kernel's make, or by the repository's.
 	PATH=$here:$here/../../../../build/kselftests:$PATH
 	shift
 	gcov=$1
-	shift
+	[[ ! $2 ]] || export T1_FAIL_TRACE=1
+	shift 2
 	inside "$@"
 fi
-while getopts k:m:a:t:p:r:g:h opt; do
+while getopts k:m:a:t:p:r:g:fh opt; do
 	case $opt in
 	k | m | a) vmtest+=("-$opt" "$OPTARG") ;;
 	t) factor=$OPTARG ;;
 	r) random=$OPTARG ;;
 	g) gcov=$OPTARG ;;
+	f) trace=1 ;;
 	p) part=${OPTARG%/*} parts=${OPTARG#*/} ;;
 	h) usage; exit 0 ;;
 	*) usage >&2; exit 1 ;;
@@ -249,7 +253,7 @@ for machine in $(selected "$@" | awk '!seen[$2]++ { print $2 }'); do
 		limit=$((limit + runs * (seconds * factor + random)))
 	done < <(selected "$@")
 	"$here/vmtest.sh" "${vmtest[@]}" -t "$limit" -q "${machines[$machine]//[$'\n\t']/ }" -- \
-		"$here/run_vm_tests.sh" --inside "$gcov" "$factor" "$random" "${names[@]}" 2>&1 | tee -a "$log"
+		"$here/run_vm_tests.sh" --inside "$gcov" "$trace" "$factor" "$random" "${names[@]}" 2>&1 | tee -a "$log"
 	status=${PIPESTATUS[0]}
 	if [[ $status != 0 ]]; then
 		echo "not ok - machine $machine # vmtest.sh returned $status" | tee -a "$log"

@@ -9,6 +9,7 @@ TYPE1_TESTS += bar_layout_test
 TYPE1_TESTS += bar_zap_test
 TYPE1_TESTS += container_fdinfo_test
 TYPE1_TESTS += container_race_test
+TYPE1_TESTS += device_fail_nth
 TYPE1_TESTS += device_inode_test
 TYPE1_TESTS += hot_reset_test
 TYPE1_TESTS += pasid_device_test

@@ -1,15 +1,80 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Let allocations fail, one at a time. */
+/*
+ * Let allocations fail, one at a time. If the environment has T1_FAIL_TRACE, the
+ * kernel tells where each did, and a line of the output has a return address of its
+ * stack: what the tests reach can be compared with what the kernel allocates.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "type1.h"
 
 /* Open all the time, for to open it would take what shall fail. */
 static int fail_fd = -1;
+/*
+ * Where the kernel tells it, with a stack: the log, except of what has __GFP_NOWARN,
+ * and the trace, except of whole pages.
+ */
+static FILE *logs[2];
+
+#define TRACE	"/sys/kernel/debug/tracing/instances/fail_nth/"
+
+static int trace_setup(void)
+{
+	static const struct {
+		const char *file, *text;
+	} settings[] = {
+		{ "/sys/kernel/debug/failslab/verbose", "2" },
+		{ "/sys/kernel/debug/failslab/verbose_ratelimit_interval_ms", "0" },
+		{ "/sys/kernel/debug/fail_page_alloc/verbose", "2" },
+		{ "/sys/kernel/debug/fail_page_alloc/verbose_ratelimit_interval_ms", "0" },
+		{ TRACE "options/stacktrace", "1" },
+		{ TRACE "options/sym-offset", "1" },
+		{ TRACE "events/kmem/kmalloc/filter", "ptr == 0" },
+		{ TRACE "events/kmem/kmalloc/enable", "1" },
+		{ TRACE "events/kmem/kmem_cache_alloc/filter", "ptr == 0" },
+		{ TRACE "events/kmem/kmem_cache_alloc/enable", "1" },
+		{ }
+	};
+	unsigned int i;
+	int ret;
+
+	if (mkdir(TRACE, 0700) && errno != EEXIST)
+		return -errno;
+	for (i = 0; settings[i].file; i++) {
+		ret = __t1_write_file(settings[i].file, settings[i].text);
+		if (ret)
+			return ret;
+	}
+	ret = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	lseek(ret, 0, SEEK_END);
+	logs[0] = fdopen(ret, "r");
+	logs[1] = fdopen(open(TRACE "trace_pipe", O_RDONLY | O_NONBLOCK | O_CLOEXEC), "r");
+	return logs[0] && logs[1] ? 0 : -errno;
+}
+
+/*
+ * "6,12,34,-; function+0x12/0x34 [module]" in the log, where a question mark would
+ * tell a guess, and " => function+0x12/0x34 [module]" in the trace
+ */
+static void trace_failed(FILE *log)
+{
+	char *line = NULL, name[128];
+	unsigned int offset;
+	size_t size = 0;
+
+	while (getline(&line, &size, log) > 0) {
+		if (sscanf(line, "%*[0-9,-]; %127[^+ ?]+%x/", name, &offset) == 2 ||
+		    sscanf(line, " => %127[^+ ]+%x/", name, &offset) == 2)
+			printf("# failed in %s+0x%x\n", name, offset);
+	}
+	clearerr(log);
+	free(line);
+}
 
 int __t1_fail_setup(void)
 {
@@ -36,6 +101,11 @@ int __t1_fail_setup(void)
 		if (ret)
 			return ret;
 	}
+	if (getenv("T1_FAIL_TRACE")) {
+		ret = trace_setup();
+		if (ret)
+			return ret;
+	}
 	fail_fd = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
 	return fail_fd < 0 ? -errno : 0;
 }
@@ -51,9 +121,17 @@ void t1_fail_nth(unsigned int nth)
 unsigned int t1_fail_spare(void)
 {
 	char text[16] = "";
+	int error = errno;
 
 	T1_ASSERT(pread(fail_fd, text, sizeof(text) - 1, 0) > 0);
 	t1_fail_nth(0);
+	if (logs[0]) {
+		trace_failed(logs[0]);
+		trace_failed(logs[1]);
+		fflush(stdout);
+		/* The caller is about to look at it. */
+		errno = error;
+	}
 	return atoi(text);
 }
 
