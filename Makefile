@@ -24,7 +24,7 @@ check: all	## run all tests
 
 nightly: all	## all tests in full, those at random for ten minutes; then on kcsan
 	@VFIO_TEST_SECONDS=600 VFIO_TEST_LONG=1 scripts/check
-	@scripts/cross
+	@scripts/coverage
 	@FLAVOUR=kcsan scripts/build
 	@scripts/check kselftest-1 kselftest-2
 	@scripts/build

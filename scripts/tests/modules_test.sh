@@ -29,6 +29,10 @@ passes "kvmgt is named as one that will not load" grep -qw kvmgt build/modules-d
 passes "selftests on Debian's kernel: ${tests[*]}" \
 	on_debian $vfio/run_vm_tests.sh build/modules-debian/modules -t 3 -r 5 "${tests[@]}"
 
+if [[ ! ${VFIO_TEST_LONG:-} ]]; then
+	skip "the package, on an overlay of this host" "takes minutes: make nightly, or VFIO_TEST_LONG=1"
+	finish
+fi
 if ((EUID)); then
 	skip "the package" "needs root, to install it on an overlay of this host: run it as root"
 	finish
