@@ -57,6 +57,9 @@
 #define CREATE_TRACE_POINTS
 #include <trace/events/vfio_peer.h>
 
+/* Ranges that a walk visits at a time */
+#define VFIO_PEER_BATCH	64
+
 /**
  * struct vfio_peers - the containers that have a device's memory mapped
  * @kref: the device has one, and each vfio_peer
@@ -77,7 +80,8 @@ struct vfio_peers {
  * @space_entry: in vfio_peer_space.peers
  * @peers: the device's, with a reference; constant
  * @space: constant
- * @ranges: vfio_peer_range, under the lock of @space
+ * @ranges: vfio_peer_range, under the lock of @space; all mapped or all
+ *          suspended, but during a walk
  */
 struct vfio_peer {
 	struct list_head device_entry;
@@ -155,55 +159,89 @@ static void vfio_range_revoke(struct vfio_peer_space *space,
 	queue_work(vfio_peer_wq, &space->reap);
 }
 
-/* What a walk from the device's side does with each range */
+/*
+ * What a walk from the device's side does with the first range of a vfio_peer,
+ * which is in another place afterwards. False: it, and all that follow, have
+ * what the walk is for.
+ */
 
-static void vfio_range_do_suspend(struct vfio_peer_space *space,
+static bool vfio_range_do_suspend(struct vfio_peer *peer,
 				  struct vfio_peer_range *range)
 {
-	if (!range->mapped)
-		return;
+	struct vfio_peer_space *space = peer->space;
 
+	if (!range->mapped)
+		return false;
+
+	list_move_tail(&range->peer_entry, &peer->ranges);
 	vfio_range_unmap(space, range);
 	trace_vfio_peer_suspend(space, range->iova, range->phys, range->size, 0);
+	return true;
 }
 
-static void vfio_range_do_resume(struct vfio_peer_space *space,
+static bool vfio_range_do_resume(struct vfio_peer *peer,
 				 struct vfio_peer_range *range)
 {
+	struct vfio_peer_space *space = peer->space;
 	int ret;
 
 	if (range->mapped)
-		return;
+		return false;
 
+	list_move_tail(&range->peer_entry, &peer->ranges);
 	ret = vfio_range_map(space, range);
 	trace_vfio_peer_resume(space, range->iova, range->phys, range->size,
 			       ret);
 	if (ret)
 		vfio_range_revoke(space, range);
+	return true;
 }
 
-static void vfio_range_do_revoke(struct vfio_peer_space *space,
+static bool vfio_range_do_revoke(struct vfio_peer *peer,
 				 struct vfio_peer_range *range)
 {
-	vfio_range_revoke(space, range);
-	trace_vfio_peer_revoke(space, range->iova, range->phys, range->size, 0);
+	vfio_range_revoke(peer->space, range);
+	trace_vfio_peer_revoke(peer->space, range->iova, range->phys,
+			       range->size, 0);
+	return true;
 }
 
-static void vfio_peers_walk(struct vfio_peers *peers,
-			    void (*visit)(struct vfio_peer_space *space,
-					  struct vfio_peer_range *range))
+typedef bool (*vfio_peer_visit_t)(struct vfio_peer *peer,
+				  struct vfio_peer_range *range);
+
+/* Visit some ranges. False: there are no more. */
+static bool vfio_peer_visit(struct vfio_peer *peer, vfio_peer_visit_t visit)
 {
-	struct vfio_peer_range *range, *next;
+	struct vfio_peer_range *range;
+	unsigned int count = 0;
+	bool more;
+
+	mutex_lock(&peer->space->lock);
+	do {
+		range = list_first_entry_or_null(&peer->ranges,
+						 struct vfio_peer_range,
+						 peer_entry);
+		more = range && visit(peer, range);
+	} while (more && ++count < VFIO_PEER_BATCH);
+	mutex_unlock(&peer->space->lock);
+	return more;
+}
+
+/*
+ * There can be many ranges, and others wait for the lock of the space: let go
+ * of it now and then. All ranges that a walk finds are in the same state, for
+ * the lock of the peers lets no other walk begin. It moves each to the end, where
+ * those that are mapped meanwhile, in the new state, come, too. So the first one
+ * tells whether there is more to do.
+ */
+static void vfio_peers_walk(struct vfio_peers *peers, vfio_peer_visit_t visit)
+{
 	struct vfio_peer *peer;
 
 	lockdep_assert_held(&peers->lock);
 	list_for_each_entry(peer, &peers->list, device_entry) {
-		mutex_lock(&peer->space->lock);
-		list_for_each_entry_safe(range, next, &peer->ranges, peer_entry) {
-			visit(peer->space, range);
+		while (vfio_peer_visit(peer, visit))
 			cond_resched();
-		}
-		mutex_unlock(&peer->space->lock);
 	}
 }
 

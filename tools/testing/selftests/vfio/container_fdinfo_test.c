@@ -5,6 +5,8 @@
  *
  * Fails on stock 6.1: nothing is told there.
  */
+#define _GNU_SOURCE
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -185,6 +187,44 @@ TEST_F(fdinfo, no_walk)
 	EXPECT_GT(3 * few, many) {
 		TH_LOG("%llu ns without ranges, %llu ns with %u", few, many, count);
 	}
+	t1_unmap(c, IOVA, count * T1_PAGE);
+}
+
+static void *toggle_memory(void *data)
+{
+	struct t1_target *target = data;
+	int i;
+
+	for (i = 0; i < 5; i++) {
+		t1_set_command(&target->dev, PCI_COMMAND_MEMORY, false);
+		t1_set_command(&target->dev, PCI_COMMAND_MEMORY, true);
+	}
+	return NULL;
+}
+
+/*
+ * Nobody waits for a walk over all ranges either: with the lock held all the time,
+ * either none of them or all would be seen suspended.
+ */
+TEST_F(fdinfo, between_ranges)
+{
+	struct t1_container *c = &self->rig.c;
+	const unsigned int count = 20000;
+	unsigned int i, between = 0;
+	pthread_t thread;
+	long suspended;
+
+	for (i = 0; i < count; i++)
+		t1_map(c, self->target.mem, IOVA + i * T1_PAGE, T1_PAGE, T1_RW);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, toggle_memory, &self->target));
+	while (pthread_tryjoin_np(thread, NULL)) {
+		suspended = told(c, "vfio-peer-suspended");
+		EXPECT_LE(0, suspended);
+		EXPECT_GE(count, suspended);
+		between += suspended && suspended < count;
+	}
+	EXPECT_LT(0, between);
+	EXPECT_EQ(0, told(c, "vfio-peer-suspended"));
 	t1_unmap(c, IOVA, count * T1_PAGE);
 }
 
