@@ -93,18 +93,17 @@ static long slab(void)
 }
 
 /* From now on, this process is charged. */
-static void begin(struct __test_metadata *_metadata, FIXTURE_DATA(memcg) *self)
+static void begin(struct __test_metadata *_metadata, long *before)
 {
 	join(CGROUP);
-	self->before = slab();
-	ASSERT_LE(0, self->before);
+	*before = slab();
+	ASSERT_LE(0, *before);
 }
 
 /* Some pages for each CPU are not told yet; this allows for that. */
-static void expect_growth(struct __test_metadata *_metadata, FIXTURE_DATA(memcg) *self,
-			  long least)
+static void expect_growth(struct __test_metadata *_metadata, long before, long least)
 {
-	long grown = slab() - self->before;
+	long grown = slab() - before;
 
 	TH_LOG("%ld bytes were charged, at least %ld are expected", grown, least);
 	EXPECT_LE(least, grown + SLACK);
@@ -147,10 +146,10 @@ TEST_F(memcg, pasids)
 	unsigned int i;
 
 	ASSERT_EQ(0, __t1_group_get(&self->c, t1_group_of(t1_require(T1_IVSHMEM, 0)), &group));
-	begin(_metadata, self);
+	begin(_metadata, &self->before);
 	for (i = 0; i < PASIDS; i++)
 		t1_pasid_alloc(&self->c, 1, LAST);
-	expect_growth(_metadata, self, PASIDS * pasid_charge());
+	expect_growth(_metadata, self->before, PASIDS * pasid_charge());
 	t1_group_put(group);
 }
 
@@ -162,10 +161,10 @@ TEST_F(memcg, peer_mappings)
 
 	ASSERT_EQ(0, __t1_group_get(&self->c, t1_group_of(t1_require(T1_EDU, 0)), &group));
 	t1_target_open(&target, t1_require(T1_IVSHMEM, 0), 2, 0);
-	begin(_metadata, self);
+	begin(_metadata, &self->before);
 	for (i = 0; i < MAPPINGS; i++)
 		t1_map(&self->c, target.mem, IOVA + i * T1_PAGE, T1_PAGE, T1_RW);
-	expect_growth(_metadata, self, MAPPINGS * (charge(RANGE) + charge(DMA)));
+	expect_growth(_metadata, self->before, MAPPINGS * (charge(RANGE) + charge(DMA)));
 	t1_unmap(&self->c, IOVA, MAPPINGS * T1_PAGE);
 	t1_target_close(&target);
 	t1_group_put(group);
@@ -183,12 +182,12 @@ TEST_F(memcg, pasids_in_use)
 		t1_vtest_open(&dev[n], &self->c, t1_vtest_find(n));
 	for (i = 1; i <= USES; i++)
 		t1_pasid_alloc(&self->c, i, i);
-	begin(_metadata, self);
+	begin(_metadata, &self->before);
 	for (n = 0; n < 2; n++) {
 		for (i = 1; i <= USES; i++)
 			t1_pasid_allow(&dev[n], i, IOVA, T1_PAGE);
 	}
-	expect_growth(_metadata, self, 2 * USES * (charge(USE) + charge(WINDOW) +
+	expect_growth(_metadata, self->before, 2 * USES * (charge(USE) + charge(WINDOW) +
 						   2 * entry_charge()));
 	for (n = 0; n < 2; n++)
 		t1_vtest_close(&dev[n]);
@@ -202,10 +201,10 @@ TEST_F(memcg, device_files)
 	unsigned int i;
 
 	t1_target_open(&target, t1_require(T1_IVSHMEM, 0), 2, 0);
-	begin(_metadata, self);
+	begin(_metadata, &self->before);
 	for (i = 0; i < ARRAY_SIZE(fds); i++)
 		fds[i] = t1_device_reopen(&target.dev);
-	expect_growth(_metadata, self, ARRAY_SIZE(fds) * charge("filp"));
+	expect_growth(_metadata, self->before, ARRAY_SIZE(fds) * charge("filp"));
 	for (i = 0; i < ARRAY_SIZE(fds); i++)
 		close(fds[i]);
 	t1_target_close(&target);
