@@ -18,24 +18,6 @@
 #define SIZE	T1_RIG_SIZE
 #define IOVA	0x2000000UL
 
-/* The number after @key of a container, -1 when there is none */
-static long told(struct t1_container *c, const char *key)
-{
-	char path[64], line[128];
-	long value = -1;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", getpid(), c->fd);
-	file = fopen(path, "r");
-	T1_ASSERT(file);
-	while (fgets(line, sizeof(line), file)) {
-		if (!strncmp(line, key, strlen(key)) && line[strlen(key)] == ':')
-			T1_ASSERT(sscanf(line + strlen(key) + 1, "%ld", &value) == 1);
-	}
-	fclose(file);
-	return value;
-}
-
 FIXTURE(fdinfo) {
 	struct t1_rig rig;
 	struct t1_target target;
@@ -57,9 +39,9 @@ FIXTURE_TEARDOWN(fdinfo)
 
 TEST_F(fdinfo, mappings)
 {
-	EXPECT_EQ(self->rig.avail - 1, told(&self->rig.c, "vfio-dma-avail"));
+	EXPECT_EQ(self->rig.avail - 1, t1_told(&self->rig.c, "vfio-dma-avail"));
 	t1_map(&self->rig.c, self->target.mem, IOVA, SIZE, T1_RW);
-	EXPECT_EQ(self->rig.avail - 2, told(&self->rig.c, "vfio-dma-avail"));
+	EXPECT_EQ(self->rig.avail - 2, t1_told(&self->rig.c, "vfio-dma-avail"));
 	t1_unmap(&self->rig.c, IOVA, SIZE);
 }
 
@@ -67,23 +49,23 @@ TEST_F(fdinfo, peers)
 {
 	struct t1_container *c = &self->rig.c;
 
-	EXPECT_EQ(0, told(c, "vfio-peer-devices"));
-	EXPECT_EQ(0, told(c, "vfio-peer-ranges"));
+	EXPECT_EQ(0, t1_told(c, "vfio-peer-devices"));
+	EXPECT_EQ(0, t1_told(c, "vfio-peer-ranges"));
 	t1_map(c, self->target.mem, IOVA, SIZE, T1_RW);
 	t1_map(c, self->target.mem, IOVA + SIZE, SIZE, T1_RW);
-	EXPECT_EQ(1, told(c, "vfio-peer-devices"));
-	EXPECT_EQ(2, told(c, "vfio-peer-ranges"));
-	EXPECT_EQ(0, told(c, "vfio-peer-suspended"));
+	EXPECT_EQ(1, t1_told(c, "vfio-peer-devices"));
+	EXPECT_EQ(2, t1_told(c, "vfio-peer-ranges"));
+	EXPECT_EQ(0, t1_told(c, "vfio-peer-suspended"));
 
 	t1_set_command(&self->target.dev, PCI_COMMAND_MEMORY, false);
-	EXPECT_EQ(2, told(c, "vfio-peer-ranges"));
-	EXPECT_EQ(2, told(c, "vfio-peer-suspended"));
+	EXPECT_EQ(2, t1_told(c, "vfio-peer-ranges"));
+	EXPECT_EQ(2, t1_told(c, "vfio-peer-suspended"));
 	t1_set_command(&self->target.dev, PCI_COMMAND_MEMORY, true);
-	EXPECT_EQ(0, told(c, "vfio-peer-suspended"));
+	EXPECT_EQ(0, t1_told(c, "vfio-peer-suspended"));
 
 	t1_unmap(c, IOVA, 2 * SIZE);
-	EXPECT_EQ(0, told(c, "vfio-peer-devices"));
-	EXPECT_EQ(0, told(c, "vfio-peer-ranges"));
+	EXPECT_EQ(0, t1_told(c, "vfio-peer-devices"));
+	EXPECT_EQ(0, t1_told(c, "vfio-peer-ranges"));
 }
 
 /* Those of the container, and those of its owner in all containers */
@@ -91,14 +73,14 @@ TEST_F(fdinfo, pasids)
 {
 	struct t1_container *c = &self->rig.c;
 
-	EXPECT_EQ(0, told(c, "vfio-pasids"));
-	EXPECT_EQ(0, told(c, "vfio-pasids-owner"));
+	EXPECT_EQ(0, t1_told(c, "vfio-pasids"));
+	EXPECT_EQ(0, t1_told(c, "vfio-pasids-owner"));
 	t1_pasid_alloc(c, 1, 1000);
 	t1_pasid_alloc(c, 1, 1000);
 	t1_pasid_alloc(&self->target.c, 1, 1000);
-	EXPECT_EQ(2, told(c, "vfio-pasids"));
-	EXPECT_EQ(3, told(c, "vfio-pasids-owner"));
-	EXPECT_EQ(1, told(&self->target.c, "vfio-pasids"));
+	EXPECT_EQ(2, t1_told(c, "vfio-pasids"));
+	EXPECT_EQ(3, t1_told(c, "vfio-pasids-owner"));
+	EXPECT_EQ(1, t1_told(&self->target.c, "vfio-pasids"));
 }
 
 TEST_F(fdinfo, nothing_without_group)
@@ -106,7 +88,7 @@ TEST_F(fdinfo, nothing_without_group)
 	struct t1_container c;
 
 	t1_container_open(&c);
-	EXPECT_EQ(-1, told(&c, "vfio-dma-avail"));
+	EXPECT_EQ(-1, t1_told(&c, "vfio-dma-avail"));
 	t1_container_close(&c);
 }
 
@@ -119,9 +101,9 @@ TEST_F(fdinfo, user_holds_lock)
 	t1_map(c, self->target.mem, IOVA, SIZE, T1_RW);
 	if (__t1_busy_begin(&busy, c, T1_RIG_RAM, SIZE))
 		SKIP(return, T1_STALL_HINT);
-	EXPECT_EQ(1, told(c, "vfio-peer-ranges"));
-	EXPECT_EQ(self->rig.avail - 2, told(c, "vfio-dma-avail"));
-	EXPECT_EQ(0, told(c, "vfio-pasids"));
+	EXPECT_EQ(1, t1_told(c, "vfio-peer-ranges"));
+	EXPECT_EQ(self->rig.avail - 2, t1_told(c, "vfio-dma-avail"));
+	EXPECT_EQ(0, t1_told(c, "vfio-pasids"));
 	t1_busy_end(&busy);
 	t1_unmap(c, IOVA, SIZE);
 }
@@ -138,18 +120,18 @@ TEST_F(fdinfo, revoked)
 	if (__t1_busy_begin(&busy, c, T1_RIG_RAM, SIZE))
 		SKIP(return, T1_STALL_HINT);
 	t1_target_close(&self->target);
-	EXPECT_EQ(0, told(c, "vfio-peer-devices"));
-	EXPECT_EQ(0, told(c, "vfio-peer-ranges"));
-	EXPECT_EQ(0, told(c, "vfio-peer-suspended"));
+	EXPECT_EQ(0, t1_told(c, "vfio-peer-devices"));
+	EXPECT_EQ(0, t1_told(c, "vfio-peer-ranges"));
+	EXPECT_EQ(0, t1_told(c, "vfio-peer-suspended"));
 	t1_busy_end(&busy);
 
 	t1_target_open(&self->target, t1_require(T1_IVSHMEM, 0), 2, 0);
 	EXPECT_EQ(self->rig.avail - 1, t1_dma_avail(c));
 	t1_map(c, self->target.mem, IOVA, SIZE, T1_RW);
-	EXPECT_EQ(1, told(c, "vfio-peer-ranges"));
-	EXPECT_EQ(0, told(c, "vfio-peer-suspended"));
+	EXPECT_EQ(1, t1_told(c, "vfio-peer-ranges"));
+	EXPECT_EQ(0, t1_told(c, "vfio-peer-suspended"));
 	t1_unmap(c, IOVA, SIZE);
-	EXPECT_EQ(0, told(c, "vfio-peer-ranges"));
+	EXPECT_EQ(0, t1_told(c, "vfio-peer-ranges"));
 }
 
 /* The shortest of some reads, in ns: others have the CPU meanwhile, now and then */
@@ -160,7 +142,7 @@ static __u64 read_time(struct t1_container *c)
 
 	for (i = 0; i < 20; i++) {
 		begin = t1_now();
-		told(c, "vfio-peer-ranges");
+		t1_told(c, "vfio-peer-ranges");
 		took = t1_now() - begin;
 		if (took < best)
 			best = took;
@@ -182,7 +164,7 @@ TEST_F(fdinfo, no_walk)
 	few = read_time(c);
 	for (i = 0; i < count; i++)
 		t1_map(c, self->target.mem, IOVA + i * T1_PAGE, T1_PAGE, T1_RW);
-	EXPECT_EQ(count, told(c, "vfio-peer-ranges"));
+	EXPECT_EQ(count, t1_told(c, "vfio-peer-ranges"));
 	many = read_time(c);
 	EXPECT_GT(3 * few, many) {
 		TH_LOG("%llu ns without ranges, %llu ns with %u", few, many, count);
@@ -218,13 +200,13 @@ TEST_F(fdinfo, between_ranges)
 		t1_map(c, self->target.mem, IOVA + i * T1_PAGE, T1_PAGE, T1_RW);
 	ASSERT_EQ(0, pthread_create(&thread, NULL, toggle_memory, &self->target));
 	while (pthread_tryjoin_np(thread, NULL)) {
-		suspended = told(c, "vfio-peer-suspended");
+		suspended = t1_told(c, "vfio-peer-suspended");
 		EXPECT_LE(0, suspended);
 		EXPECT_GE(count, suspended);
 		between += suspended && suspended < count;
 	}
 	EXPECT_LT(0, between);
-	EXPECT_EQ(0, told(c, "vfio-peer-suspended"));
+	EXPECT_EQ(0, t1_told(c, "vfio-peer-suspended"));
 	t1_unmap(c, IOVA, count * T1_PAGE);
 }
 

@@ -50,6 +50,7 @@ bar_layout       | devices | both | 120 | bar_layout_test
 bar_zap          | devices | both | 300 | bar_zap_test
 bar_fault_storm  | devices | both | 180 | bar_fault_storm_test
 bar_first_use    | devices | both | 120 | bar_first_use_test
+group_window     | devices | root | 120 | group_window_test
 hot_reset        | devices | both | 180 | hot_reset_test
 container_fdinfo | devices | both | 60  | container_fdinfo_test
 container_race   | devices | both | 60  | container_race_test
@@ -60,6 +61,7 @@ pasid_uapi       | devices | both | 120 | pasid_uapi_test
 pasid_owner      | devices | both | 180 | pasid_owner_test
 pasid_limits     | devices | root | 400 | pasid_limits_test
 pasid_device     | devices | both | 180 | pasid_device_test
+pasid_window     | devices | root | 180 | pasid_window_test
 pasid_random     | devices | user | 120 | pasid_random_test
 pasid_fail_nth   | devices | root | 120 | pasid_fail_nth
 pci_log          | devices | both | 60  | pci_log_test
@@ -72,6 +74,7 @@ peer_reset       | devices | both | 120 | peer_reset_test
 peer_reap        | devices | both | 120 | peer_reap_test
 peer_update      | devices | both | 120 | peer_update_test
 peer_walk        | devices | both | 120 | peer_walk_test
+peer_window      | devices | root | 180 | peer_window_test
 type1_fuzz       | devices | both | 240 | type1_fuzz_test
 type1_memcg      | devices | root | 120 | type1_memcg_test
 vfio_probe       | devices | root | 120 | vfio_probe_test.sh
@@ -193,6 +196,7 @@ inside() { # factor, seconds, test...
 	# So that the user can hold a lock as well (FUSE would do, too), and read the log.
 	sysctl -q vm.unprivileged_userfaultfd=1 kernel.dmesg_restrict=0
 	modprobe -q aer_inject
+	modprobe -q vfio_test_delay
 	echo +misc 2>/dev/null >/sys/fs/cgroup/cgroup.subtree_control
 	"$here/bind.sh" -f -u nobody --all-test-devices | sed 's/^/# bound: /' || exit 1
 	while read -r name machine who seconds command; do

@@ -204,6 +204,23 @@ unsigned int t1_dma_avail(struct t1_container *c)
 	return ((struct vfio_iommu_type1_info_dma_avail *)cap)->avail;
 }
 
+long t1_told(struct t1_container *c, const char *key)
+{
+	char path[64], line[128];
+	long value = -1;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", c->fd);
+	file = fopen(path, "r");
+	T1_ASSERT(file);
+	while (fgets(line, sizeof(line), file)) {
+		if (!strncmp(line, key, strlen(key)) && line[strlen(key)] == ':')
+			T1_ASSERT(sscanf(line + strlen(key) + 1, "%ld", &value) == 1);
+	}
+	fclose(file);
+	return value;
+}
+
 __u64 t1_locked_kib(void)
 {
 	char line[128];

@@ -55,6 +55,8 @@ int __t1_dirty_pages(struct t1_container *c, __u32 flags, __u64 iova, __u64 size
 struct vfio_info_cap_header *t1_info_cap(struct t1_container *c, __u16 id, void *buf, size_t size);
 /* How many more mappings the container takes */
 unsigned int t1_dma_avail(struct t1_container *c);
+/* The number after @key in the container's fdinfo, -1 when there is none */
+long t1_told(struct t1_container *c, const char *key);
 /* Locked memory of this process, in KiB */
 __u64 t1_locked_kib(void);
 
@@ -324,6 +326,32 @@ struct t1_busy {
 
 int __t1_busy_begin(struct t1_busy *busy, struct t1_container *c, __u64 iova, __u64 size);
 void t1_busy_end(struct t1_busy *busy);
+
+/* type1_delay.c: a call that is delayed in the kernel, and overtaken by another; for root */
+
+struct t1_race {
+	pthread_t thread;
+	void (*call)(void *arg);
+	void *arg;
+};
+
+#define T1_RACE_HINT \
+	"two CPUs, and the module vfio_test_delay: type, as root: modprobe vfio_test_delay"
+
+bool t1_race_usable(void);
+/*
+ * Call it in a thread, and return when this has entered the function @symbol from
+ * @caller ("": from any), where it waits for a second at most.
+ */
+void t1_race_begin(struct t1_race *race, const char *symbol, const char *caller,
+		   void (*call)(void *arg), void *arg);
+/* The same for a function that a worker calls, as a consequence. */
+void t1_race_begin_work(struct t1_race *race, const char *symbol, void (*call)(void *arg),
+			void *arg);
+/* Does it wait still? If not, who asks has waited for it. */
+bool t1_race_overtaken(void);
+/* Let it go on, until the call returns. */
+void t1_race_end(struct t1_race *race);
 
 /* type1_bench.c: figures */
 

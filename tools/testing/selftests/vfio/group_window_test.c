@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What happens to a whole group in the same moment as to device memory that a
+ * container has mapped: races on purpose, as in peer_window_test.c. The tests of
+ * domains fail when the function of peer.c that they are about does not take the
+ * lock of the space: vfio_peer_domain_add(), _attach_group() and _detach_group().
+ * Those of hot reset fail when only the first function is blocked, and when a map
+ * reads "blocked" before it takes that lock.
+ *
+ * Fails on stock 6.1, which has none of these functions.
+ */
+#include <sys/mman.h>
+
+#include "../kselftest_harness.h"
+
+#include "lib/type1.h"
+
+#define SIZE	T1_RIG_SIZE
+#define IOVA	0x2000000UL
+
+FIXTURE(domain) {
+	struct t1_container c;
+	struct t1_vtest vtest;
+	struct t1_device edu;
+	struct t1_target target;
+	const char *bdf;	/* of edu */
+};
+
+/* A group without an IOMMU keeps the mapping, and is there before or after the other. */
+FIXTURE_SETUP(domain)
+{
+	const char *vtest = t1_vtest_find(0);
+	const char *target = t1_require(T1_IVSHMEM, 0);
+
+	if (!t1_race_usable())
+		T1_SKIP("%s", T1_RACE_HINT);
+	if (!vtest)
+		T1_SKIP("%s", T1_VTEST_HINT);
+	self->bdf = t1_require(T1_EDU, 0);
+	t1_container_open(&self->c);
+	t1_vtest_open(&self->vtest, &self->c, vtest);
+	t1_target_open(&self->target, target, 2, 0);
+	t1_map(&self->c, self->target.mem, IOVA, SIZE, T1_RW);
+}
+
+FIXTURE_TEARDOWN(domain)
+{
+	t1_target_close(&self->target);
+	t1_vtest_close(&self->vtest);
+	t1_container_close(&self->c);
+}
+
+struct attachment {
+	struct t1_device *dev;
+	struct t1_container *c;
+	const char *bdf;
+};
+
+/* What is delayed: calls for t1_race_begin() */
+
+static void attach(void *arg)
+{
+	struct attachment *a = arg;
+
+	t1_device_open(a->dev, a->c, a->bdf);
+}
+
+static void detach(void *dev)
+{
+	t1_device_close(dev);
+}
+
+static void set_memory(struct t1_target *target, bool on)
+{
+	t1_set_command(&target->dev, PCI_COMMAND_MEMORY, on);
+}
+
+/* Where the kernel shows it, with CONFIG_INTEL_IOMMU_DEBUGFS */
+#define expect_follows() do {						\
+	EXPECT_EQ(1, t1_told(&self->c, "vfio-peer-suspended"));		\
+	EXPECT_NE(1, t1_translates(self->bdf, IOVA));			\
+	set_memory(&self->target, true);				\
+	EXPECT_EQ(0, t1_told(&self->c, "vfio-peer-suspended"));		\
+	EXPECT_NE(0, t1_translates(self->bdf, IOVA));			\
+} while (0)
+
+/* A new domain gets the ranges and is entered under the lock of the space. */
+TEST_F(domain, memory_off_while_new_domain_is_filled)
+{
+	struct attachment a = { &self->edu, &self->c, self->bdf };
+	struct t1_race race;
+
+	t1_race_begin(&race, "iommu_map", "vfio_peer_domain_add", attach, &a);
+	set_memory(&self->target, false);
+	EXPECT_FALSE(t1_race_overtaken());
+	t1_race_end(&race);
+	expect_follows();
+	t1_device_close(&self->edu);
+}
+
+/* Nobody maps or unmaps in a domain while a group is attached to it. */
+TEST_F(domain, memory_off_while_second_group_is_attached)
+{
+	struct attachment a = { &self->edu, &self->c, self->bdf };
+	struct t1_device other;
+	struct t1_race race;
+
+	t1_device_open(&other, &self->c, t1_require(T1_EDU, 1));
+	t1_race_begin(&race, "iommu_attach_group", "vfio_peer_attach_group", attach, &a);
+	set_memory(&self->target, false);
+	EXPECT_FALSE(t1_race_overtaken());
+	t1_race_end(&race);
+	expect_follows();
+	t1_device_close(&self->edu);
+	t1_device_close(&other);
+}
+
+/* With its last group the domain is forgotten, in one step: no walk unmaps in it then. */
+TEST_F(domain, release_while_last_group_goes)
+{
+	struct t1_race race;
+
+	t1_device_open(&self->edu, &self->c, self->bdf);
+	t1_race_begin(&race, "iommu_detach_group", "vfio_peer_detach_group", detach, &self->edu);
+	t1_target_close(&self->target);
+	EXPECT_FALSE(t1_race_overtaken());
+	t1_race_end(&race);
+	t1_target_open(&self->target, t1_find(T1_IVSHMEM, 0), 2, 0);
+}
+
+/* Two functions that are reset together */
+
+FIXTURE(reset) {
+	struct t1_rig rig;
+	struct t1_container c;
+	struct t1_device devs[2];
+	void *mem;	/* of the second one */
+	const char *edu;
+};
+
+FIXTURE_SETUP(reset)
+{
+	if (!t1_race_usable())
+		T1_SKIP("%s", T1_RACE_HINT);
+	self->edu = t1_require(T1_EDU, 0);
+	if (!t1_find_multi(T1_E1000E, 2, 1))
+		T1_SKIP("no group with 2 of it: %s", t1_find_hint(T1_E1000E));
+	t1_rig_open(&self->rig, self->edu);
+	t1_container_open(&self->c);
+	for (int i = 0; i < 2; i++)
+		t1_device_open(&self->devs[i], &self->c, t1_find_multi(T1_E1000E, 2, i));
+	self->mem = t1_bar_mmap(&self->devs[1], 0, 0, SIZE);
+	t1_map(&self->rig.c, self->mem, IOVA, SIZE, T1_RW);
+	t1_unmap(&self->rig.c, IOVA, SIZE);
+}
+
+FIXTURE_TEARDOWN(reset)
+{
+	EXPECT_EQ(1, t1_told(&self->rig.c, "vfio-peer-ranges"));
+	EXPECT_EQ(0, t1_told(&self->rig.c, "vfio-peer-suspended"));
+	t1_unmap(&self->rig.c, IOVA, SIZE);
+	munmap(self->mem, SIZE);
+	t1_device_close(&self->devs[0]);
+	t1_device_close(&self->devs[1]);
+	t1_container_close(&self->c);
+	t1_rig_close(&self->rig);
+}
+
+struct mapping {
+	struct t1_container *c;
+	void *mem;
+};
+
+static void map(void *arg)
+{
+	struct mapping *m = arg;
+
+	t1_map(m->c, m->mem, IOVA, SIZE, T1_RW);
+}
+
+static void hot_reset(void *arg)
+{
+	struct t1_device *dev = arg;
+
+	T1_ASSERT_OK(__t1_hot_reset(dev, &dev->group->fd, 1));
+}
+
+/* All functions are blocked before the first is reset, not only the one that was named. */
+TEST_F(reset, map_during_hot_reset)
+{
+	struct mapping m = { &self->rig.c, self->mem };
+	struct t1_race race;
+
+	t1_race_begin(&race, "pci_reset_bus", "", hot_reset, &self->devs[0]);
+	map(&m);
+	EXPECT_TRUE(t1_race_overtaken());
+	EXPECT_EQ(1, t1_told(&self->rig.c, "vfio-peer-suspended"));
+	t1_race_end(&race);
+}
+
+/* All of it happens between the begin of a map and its look at the mark. */
+TEST_F(reset, hot_reset_during_map)
+{
+	struct mapping m = { &self->rig.c, self->mem };
+	struct t1_race race;
+
+	t1_race_begin(&race, "mutex_lock", "vfio_peer_map", map, &m);
+	hot_reset(&self->devs[0]);
+	EXPECT_TRUE(t1_race_overtaken());
+	t1_race_end(&race);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * One call overtakes another, which the vfio_test_delay module stops in a
+ * function of the kernel. What is stopped has a CPU of its own, on which nothing
+ * else would come to run.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "type1.h"
+
+#define DELAY	"/sys/module/vfio_test_delay/parameters/delay"
+#define KPROBES	"/sys/kernel/debug/kprobes/list"
+#define WORKERS	"/sys/devices/virtual/workqueue/cpumask"
+/* What has to wait for the delayed call waits so long. What has not, ends the delay. */
+#define DELAY_MS	1000
+
+#define FREE_CPU	0
+#define DELAYED_CPU	1
+
+bool t1_race_usable(void)
+{
+	return !access(DELAY, W_OK) && sysconf(_SC_NPROCESSORS_ONLN) > DELAYED_CPU;
+}
+
+static void run_on(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	T1_ASSERT(!sched_setaffinity(0, sizeof(set), &set));
+}
+
+/* Workers that have no CPU of their own; -1: on any */
+static void run_workers_on(int cpu)
+{
+	char mask[32];
+
+	snprintf(mask, sizeof(mask), "%lx",
+		 cpu < 0 ? (1UL << sysconf(_SC_NPROCESSORS_ONLN)) - 1 : 1UL << cpu);
+	t1_write_file(WORKERS, mask);
+}
+
+static void pause_ms(void)
+{
+	const struct timespec ms = { .tv_nsec = 1000000 };
+
+	nanosleep(&ms, NULL);
+}
+
+static bool find_line(const char *path, const char *word, const char *other)
+{
+	char line[256];
+	bool found = false;
+	FILE *file = fopen(path, "r");
+
+	T1_ASSERT(file);
+	while (!found && fgets(line, sizeof(line), file))
+		found = strstr(line, word) && strstr(line, other);
+	fclose(file);
+	return found;
+}
+
+static int delay(const char *symbol, const char *caller)
+{
+	char text[300];
+
+	snprintf(text, sizeof(text), "%s %d %s", symbol, DELAY_MS, caller);
+	return __t1_write_file(DELAY, text);
+}
+
+static void delay_start(const char *symbol, const char *caller)
+{
+	int ret = delay(symbol, caller), left = 300;
+
+	/* With lockdep there is another one by that name */
+	if (ret == -ENOENT && !strcmp(symbol, "mutex_lock"))
+		ret = delay("mutex_lock_nested", caller);
+	T1_ASSERT_OK(ret);
+
+	/* Until then interrupts are off, and the second call may wait for one */
+	while (!find_line(KPROBES, symbol, "[OPTIMIZED]") &&
+	       !find_line(KPROBES, symbol, "[FTRACE]") && left--)
+		pause_ms();
+}
+
+static void *call_first(void *arg)
+{
+	struct t1_race *race = arg;
+
+	run_on(DELAYED_CPU);
+	race->call(race->arg);
+	return NULL;
+}
+
+static void begin(struct t1_race *race, int workers, const char *symbol, const char *caller,
+		  void (*call)(void *arg), void *arg)
+{
+	int left = 10000;
+
+	race->call = call;
+	race->arg = arg;
+	run_on(FREE_CPU);
+	run_workers_on(workers);
+	delay_start(symbol, caller);
+	T1_ASSERT(!pthread_create(&race->thread, NULL, call_first, race));
+	while (find_line(DELAY, "armed", "")) {
+		/* Or nobody has come: the test does not test what it should. */
+		T1_ASSERT(left--);
+		pause_ms();
+	}
+}
+
+void t1_race_begin(struct t1_race *race, const char *symbol, const char *caller,
+		   void (*call)(void *arg), void *arg)
+{
+	begin(race, FREE_CPU, symbol, caller, call, arg);
+}
+
+void t1_race_begin_work(struct t1_race *race, const char *symbol, void (*call)(void *arg),
+			void *arg)
+{
+	begin(race, DELAYED_CPU, symbol, "", call, arg);
+}
+
+bool t1_race_overtaken(void)
+{
+	return find_line(DELAY, "waiting", "");
+}
+
+void t1_race_end(struct t1_race *race)
+{
+	t1_write_file(DELAY, "\n");
+	T1_ASSERT(!pthread_join(race->thread, NULL));
+	run_workers_on(-1);
+}
