@@ -218,6 +218,54 @@ static void of_the_kernel(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, SOME, SOME), -ENOENT);
 }
 
+/* Numbers come from a hypervisor, which is not told the range. */
+static ioasid_t hyper_next, hyper_freed;
+
+static ioasid_t hyper_alloc(ioasid_t min, ioasid_t max, void *data)
+{
+	return hyper_next;
+}
+
+static void hyper_free(ioasid_t id, void *data)
+{
+	hyper_freed = id;
+}
+
+static void of_a_hypervisor(struct kunit *test)
+{
+	struct ioasid_allocator_ops ops = {
+		.alloc = hyper_alloc,
+		.free = hyper_free,
+	};
+	struct world *w = test->priv;
+
+	KUNIT_ASSERT_EQ(test, ioasid_register_allocator(&ops), 0);
+	hyper_next = INVALID_IOASID;
+	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->pool, SOME, SOME), -ENOSPC);
+	KUNIT_EXPECT_EQ(test, ioasid_alloc(NULL, SOME, SOME, NULL),
+			INVALID_IOASID);
+
+	hyper_next = SOME;
+	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->pool, SOME, SOME), SOME);
+	KUNIT_EXPECT_TRUE(test, owns(&w->owner, SOME));
+
+	/* Out of the range: given back */
+	hyper_next = SOME - 1;
+	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->pool, SOME, MANY), -ENOSPC);
+	KUNIT_EXPECT_EQ(test, hyper_freed, SOME - 1);
+	hyper_next = MANY + 1;
+	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->pool, SOME, MANY), -ENOSPC);
+	KUNIT_EXPECT_EQ(test, hyper_freed, MANY + 1);
+	KUNIT_EXPECT_EQ(test, used(&w->owner), 1);
+
+	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, 1, PASID_MAX), 1);
+	KUNIT_EXPECT_EQ(test, hyper_freed, SOME);
+	ioasid_unregister_allocator(&ops);
+
+	/* And from the kernel again */
+	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->pool, SOME, SOME), SOME);
+}
+
 /* Freed, but still in use: out of reach for all */
 static void of_the_past(struct kunit *test)
 {
@@ -611,6 +659,7 @@ static struct kunit_case ioasid_set_cases[] = {
 	KUNIT_CASE(bad_range),
 	KUNIT_CASE(of_somebody_else),
 	KUNIT_CASE(of_the_kernel),
+	KUNIT_CASE(of_a_hypervisor),
 	KUNIT_CASE(of_the_past),
 	KUNIT_CASE(quota_edges),
 	KUNIT_CASE(quota_of_the_past),

@@ -6,6 +6,7 @@
  *
  * Needs root and CONFIG_FAULT_INJECTION, CONFIG_FAILSLAB, CONFIG_FAIL_PAGE_ALLOC.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
@@ -147,6 +148,12 @@ static void fail_only(bool slabs)
 	t1_write_file("/sys/kernel/debug/fail_page_alloc/min-order", slabs ? "20" : "0");
 }
 
+static void fail_all(void)
+{
+	t1_write_file("/sys/kernel/debug/failslab/cache-filter", "N");
+	t1_write_file("/sys/kernel/debug/fail_page_alloc/min-order", "0");
+}
+
 /* Attach a group with the @nth allocation failing; how many were spare? */
 static int attach(struct t1_rig *rig, int group, unsigned int nth, unsigned int *left)
 {
@@ -179,6 +186,44 @@ static void try_attach(struct __test_metadata *_metadata, struct t1_rig *rig,
 		return;
 	EXPECT_TRUE(both_follow(rig, target, t1_find(T1_EDU, 1)));
 	ASSERT_EQ(0, ioctl(group, VFIO_GROUP_UNSET_CONTAINER));
+}
+
+/* Nothing but device memory, in whole page tables of the IOMMU */
+static void bar_map_fails(struct __test_metadata *_metadata, struct t1_container *c, char *bar)
+{
+	unsigned int avail = t1_dma_avail(c);
+	int nth, ret = -1;
+	bool more;
+
+	t1_for_each_failure(nth, more) {
+		t1_fail_nth(nth);
+		ret = __t1_map(c, bar, IOVA + 4 * TABLE, 3 * TABLE, T1_RW);
+		more = t1_failed();
+		EXPECT_TRUE(!ret || ret == -ENOMEM);
+		if (!ret)
+			t1_unmap(c, IOVA + 4 * TABLE, 3 * TABLE);
+		EXPECT_EQ(avail, t1_dma_avail(c));
+	}
+	TH_LOG("%d allocations failed", nth - 2);
+	EXPECT_EQ(0, ret);
+	EXPECT_LT(nth, T1_MAX_NTH);
+	EXPECT_LT(4, nth);
+}
+
+/* In each of two domains: map, unmap, fail to map */
+static void map_in_two(struct __test_metadata *_metadata, struct t1_rig *rig,
+		       struct t1_target *target, void *ram)
+{
+	const __u64 iova = IOVA + 2 * TABLE;
+	const char *bdf = t1_find(T1_EDU, 1);
+	char *bar = t1_bar_mmap(&target->dev, 2, T1_PAGE, 3 * TABLE);
+
+	t1_map(&rig->c, ram, iova, SIZE, T1_RW);
+	EXPECT_TRUE(t1_translates(rig->edu.bdf, iova) != 0 && t1_translates(bdf, iova) != 0);
+	t1_unmap(&rig->c, iova, SIZE);
+	EXPECT_TRUE(t1_translates(rig->edu.bdf, iova) != 1 && t1_translates(bdf, iova) != 1);
+	bar_map_fails(_metadata, &rig->c, bar);
+	munmap(bar, 3 * TABLE);
 }
 
 /*
@@ -214,6 +259,9 @@ TEST_F_TIMEOUT(fail, attach, 100)
 	TH_LOG("attached although allocation %u failed", survived);
 	ASSERT_LT(FEW + 2, survived);
 	EXPECT_TRUE(both_follow(rig, &self->target, t1_find(T1_EDU, 1)));
+	fail_all();
+	map_in_two(_metadata, rig, &self->target, self->area);
+	fail_only(true);
 	ASSERT_EQ(0, ioctl(group, VFIO_GROUP_UNSET_CONTAINER));
 	for (nth = 1; nth + FEW < survived; nth++) {
 		try_attach(_metadata, rig, &self->target, group, nth, &left);
@@ -232,6 +280,59 @@ TEST_F_TIMEOUT(fail, attach, 100)
 	EXPECT_EQ(rig->avail - 2, t1_dma_avail(&rig->c));
 	EXPECT_TRUE(arrives(rig, &self->target));
 	t1_unmap(&rig->c, IOVA, TOTAL);
+}
+
+/*
+ * The first group with an IOMMU comes to one without, in whose container there are
+ * mappings: all of them get pinned, and device memory is looked up, that late.
+ */
+TEST_F_TIMEOUT(fail, attach_first, 100)
+{
+	char *bar = t1_bar_mmap(&self->target.dev, 2, T1_PAGE, 3 * TABLE), path[32];
+	const char *bdf = t1_require(T1_EDU, 1), *name = t1_vtest_find(0);
+	unsigned int avail, failures = 0;
+	struct t1_container c;
+	struct t1_group *vtest;
+	int nth, group, ret = -1;
+	__u64 locked;
+	bool more;
+
+	if (!name)
+		SKIP(return, T1_VTEST_HINT);
+	snprintf(path, sizeof(path), "/dev/vfio/%d", t1_group_of(bdf));
+	group = open(path, O_RDWR);
+	ASSERT_LE(0, group);
+	t1_container_open(&c);
+	T1_ASSERT_OK(__t1_group_get(&c, t1_vtest_group(name), &vtest));
+	t1_map(&c, self->area, IOVA, TOTAL, T1_RW);
+	t1_map(&c, bar, IOVA + 4 * TABLE, 3 * TABLE, T1_RW);
+	avail = t1_dma_avail(&c);
+	locked = t1_locked_kib();
+
+	t1_for_each_failure(nth, more) {
+		t1_fail_nth(nth);
+		ret = ioctl(group, VFIO_GROUP_SET_CONTAINER, &c.fd);
+		more = t1_failed();
+		failures += !!ret;
+		if (!ret) {
+			EXPECT_TRUE(t1_translates(bdf, IOVA) != 0);
+			EXPECT_TRUE(t1_translates(bdf, IOVA + SIZE) != 0);
+			EXPECT_TRUE(t1_translates(bdf, IOVA + 6 * TABLE) != 0);
+			ASSERT_EQ(0, ioctl(group, VFIO_GROUP_UNSET_CONTAINER));
+		}
+		EXPECT_EQ(avail, t1_dma_avail(&c));
+		EXPECT_EQ(locked, t1_locked_kib());
+	}
+	TH_LOG("%d allocations failed, %u calls", nth - 2, failures);
+	EXPECT_EQ(0, ret);
+	EXPECT_LT(5, failures);
+	EXPECT_LT(nth, T1_MAX_NTH);
+	close(group);
+	t1_unmap(&c, IOVA, TOTAL);
+	t1_unmap(&c, IOVA + 4 * TABLE, 3 * TABLE);
+	t1_group_put(vtest);
+	t1_container_close(&c);
+	munmap(bar, 3 * TABLE);
 }
 
 /* Not of edu: it has an interrupt pin, and ACPI cannot cope with what fails there. */

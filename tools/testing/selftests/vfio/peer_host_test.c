@@ -45,7 +45,7 @@ FIXTURE_SETUP(host)
 	self->bdf = t1_find_multi(T1_E1000E, 1, 0);
 	if (!self->bdf)
 		T1_SKIP("no group with 1 of it: %s", t1_find_hint(T1_E1000E));
-	ret = t1_trace_start();
+	ret = t1_trace_start("vfio_peer");
 	if (ret)
 		T1_SKIP("no trace: %s: run as root, with tracefs", strerror(-ret));
 	t1_rig_open(&self->rig, edu);
@@ -234,7 +234,7 @@ FIXTURE_SETUP(pf)
 
 	if (!bdf)
 		T1_SKIP("no PF: QEMU: -device nvme-subsys,... -device nvme,sriov_max_vfs=1,...");
-	if (t1_trace_start())
+	if (t1_trace_start("vfio_peer"))
 		T1_SKIP("no trace: run as root, with tracefs");
 	ASSERT_EQ(0, __t1_write_file("/sys/module/vfio_pci/parameters/enable_sriov", "Y"));
 	t1_rig_open(&self->rig, edu);

@@ -102,7 +102,7 @@ FIXTURE_SETUP(reset)
 	bdf = t1_find_multi(variant->kind, variant->functions, 0);
 	if (!bdf)
 		T1_SKIP("%s", t1_find_hint(variant->kind));
-	self->tracing = !t1_trace_start();
+	self->tracing = !t1_trace_start("vfio_peer");
 	t1_rig_open(&self->rig, edu);
 	t1_target_open(&self->target, bdf, variant->bar, variant->page);
 	for (i = 0; i < COUNT; i++)
@@ -213,7 +213,7 @@ FIXTURE_SETUP(hot_reset)
 	const char *edu = t1_require(T1_EDU, 0), *bdf;
 	int i;
 
-	self->tracing = !t1_trace_start();
+	self->tracing = !t1_trace_start("vfio_peer");
 	t1_rig_open(&self->rig, edu);
 	t1_container_open(&self->target[0].c);
 	for (i = 0; i < 2; i++) {

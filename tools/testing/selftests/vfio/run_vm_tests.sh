@@ -44,7 +44,7 @@ declare -A machines=(
 		$(root_port 4 17) $(nvme_pf d1 rp4)"
 )
 
-# name | machine | who (root, user, both) | seconds | command
+# name | machine | who (root, user, both; last: root, without VFIO's modules) | seconds | command
 tests='
 bar_layout       | devices | both | 120 | bar_layout_test
 bar_zap          | devices | both | 300 | bar_zap_test
@@ -52,6 +52,7 @@ bar_fault_storm  | devices | both | 180 | bar_fault_storm_test
 bar_first_use    | devices | both | 120 | bar_first_use_test
 group_window     | devices | root | 120 | group_window_test
 hot_reset        | devices | both | 180 | hot_reset_test
+module_fail_nth  | devices | last | 300 | module_fail_nth
 container_fdinfo | devices | both | 60  | container_fdinfo_test
 container_race   | devices | both | 60  | container_race_test
 device_fail_nth  | devices | root | 180 | device_fail_nth
@@ -63,6 +64,7 @@ pasid_limits     | devices | root | 400 | pasid_limits_test
 pasid_device     | devices | both | 180 | pasid_device_test
 pasid_window     | devices | root | 180 | pasid_window_test
 pasid_random     | devices | user | 120 | pasid_random_test
+pasid_trace      | devices | root | 60  | pasid_trace_test
 pasid_fail_nth   | devices | root | 120 | pasid_fail_nth
 pci_log          | devices | both | 60  | pci_log_test
 peer_dma         | devices | both | 240 | peer_dma_test
@@ -188,6 +190,22 @@ save_counts() {
 	umount "$share"
 }
 
+# The KUnit tests, as far as they are modules. They take all PASIDs for a while.
+run_kunit() {
+	local module suite
+	for module in $(cd /lib/modules/"$(uname -r)" && find . -name '*_kunit.ko'); do
+		module=${module##*/}
+		report "${module%.ko} can be loaded" "$(modprobe "${module%.ko}" 2>&1)"
+	done
+	for suite in /sys/kernel/debug/kunit/*/results; do
+		report "KUnit: $(basename "${suite%/*}")" \
+			"$(grep -qE '^ok ' "$suite" && ! grep -E '^ *not ok ' "$suite" || cat "$suite")"
+	done
+	for module in /sys/module/*_kunit; do
+		rmmod "${module##*/}"
+	done
+}
+
 inside() { # factor, seconds, test...
 	local factor=$1 name machine who seconds command user
 	export VFIO_TEST_SECONDS=$2
@@ -206,8 +224,15 @@ inside() { # factor, seconds, test...
 			run_program $user "$name" $((seconds * factor + VFIO_TEST_SECONDS)) $command
 		done
 	done < <(selected "$@")
-	[[ ! $gcov ]] || save_counts || exit 1
+	[[ ! $gcov ]] || run_kunit
 	report "the modules can be unloaded" "$(unload_vfio 2>&1 || lsmod)"
+	while read -r name machine who seconds command; do
+		[[ $who == last ]] || continue
+		# shellcheck disable=SC2086
+		run_program root "$name" $((seconds * factor)) $command
+	done < <(selected "$@")
+	# The kernel keeps what it has counted in modules that are gone.
+	[[ ! $gcov ]] || save_counts || exit 1
 	exit 0
 }
 

@@ -206,9 +206,11 @@ bool t1_dma_arrives(struct t1_rig *rig, __u64 iova, __u32 *word);
 /* Has the IOMMU an entry for @iova of the device? 1 or 0 */
 int t1_translates(const char *bdf, __u64 iova);
 
-/* Once for all tests of a program; it ends with that. */
-int t1_trace_start(void);
+/* Once for all tests of a program; it ends with that. Of the events of a @system. */
+int t1_trace_start(const char *system);
 void t1_trace_clear(void);
+/* Is there an event, with @text in its line? */
+bool t1_trace_has(const char *event, const char *text);
 /* Events of peer memory at @iova: (m)ap, (s)uspend, (r)esume, revoke (x) */
 void t1_trace_read(__u64 iova, char *events, size_t size);
 

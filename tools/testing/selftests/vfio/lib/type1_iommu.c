@@ -67,22 +67,39 @@ static int write_trace(const char *name, const char *text)
 	return __t1_write_file(path, text);
 }
 
-int t1_trace_start(void)
+int t1_trace_start(const char *system)
 {
+	char name[64];
 	int ret;
 
-	if (!mkdir(trace_dir, 0700)) {
-		ret = write_trace("events/vfio_peer/enable", "1");
-		if (ret)
-			rmdir(trace_dir);
-		return ret;
-	}
-	return errno == EEXIST ? 0 : -errno;
+	if (mkdir(trace_dir, 0700) && errno != EEXIST)
+		return -errno;
+	snprintf(name, sizeof(name), "events/%s/enable", system);
+	ret = write_trace(name, "1");
+	if (ret)
+		rmdir(trace_dir);
+	return ret;
 }
 
 void t1_trace_clear(void)
 {
 	T1_ASSERT_OK(write_trace("trace", " "));
+}
+
+bool t1_trace_has(const char *event, const char *text)
+{
+	char path[128], line[256], name[64];
+	bool found = false;
+	FILE *f;
+
+	snprintf(name, sizeof(name), " %s: ", event);
+	snprintf(path, sizeof(path), "%s/trace", trace_dir);
+	f = fopen(path, "r");
+	T1_ASSERT(f);
+	while (!found && fgets(line, sizeof(line), f))
+		found = strstr(line, name) && strstr(line, text);
+	fclose(f);
+	return found;
 }
 
 /* A letter for each event at @iova, in the order of their time */
