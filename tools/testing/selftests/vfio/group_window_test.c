@@ -3,9 +3,9 @@
  * What happens to a whole group in the same moment as to device memory that a
  * container has mapped: races on purpose, as in peer_window_test.c. The tests of
  * domains fail when the function of peer.c that they are about does not take the
- * lock of the space: vfio_peer_domain_add(), _attach_group() and _detach_group().
- * Those of hot reset fail when only the first function is blocked, and when a map
- * reads "blocked" before it takes that lock.
+ * lock of the space: vfio_peer_domain_add(), vfio_peer_attach_group() and
+ * vfio_peer_detach_group(). Those of hot reset fail when only the first function is
+ * blocked, and when a map reads "blocked" before it takes that lock.
  *
  * Fails on stock 6.1, which has none of these functions.
  */
