@@ -117,6 +117,8 @@ declare -A PREFIX=([arm64]=aarch64-linux-gnu- [powerpc]=powerpc64le-linux-gnu- [
 
 # kmake TREE OUT [ARGUMENT]...: the kernel's make, the same on every machine.
 # COMPILER may be clang; TARGET is the architecture, if it is not this machine's.
+# piggy.S has the compressed kernel by .incbin, which ccache does not see when it leaves
+# the preprocessor out: without something unique it gives an old kernel of the same size.
 kmake()
 {
 	local tree=$1 out=$2 target=${TARGET:-$ARCH} compiler=${COMPILER:-gcc}
@@ -126,6 +128,7 @@ kmake()
 	[[ $compiler == clang ]] || compiler=$prefix$compiler
 	make -s -C "$tree" O="$tree/$out" ARCH="$target" CROSS_COMPILE="$prefix" -j"$JOBS" \
 		CC="ccache $compiler" HOSTCC="ccache gcc" LOCALVERSION= KBUILD_BUILD_VERSION=1 \
+		AFLAGS_piggy.o="-DUNIQUE=$(date +%s%N)" \
 		KBUILD_BUILD_USER=vfio KBUILD_BUILD_HOST=series \
 		KBUILD_BUILD_TIMESTAMP="Sat Jan  1 00:00:00 UTC 2000" "$@"
 }

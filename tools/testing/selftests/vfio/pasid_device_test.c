@@ -196,6 +196,66 @@ TEST_F(device, bad_requests)
 	EXPECT_EQ(-ENOENT, __t1_pasid_next(dev, 6, &found));
 }
 
+static int write_job(int fd, struct vfio_test_job job, size_t size, off_t pos)
+{
+	return pwrite(fd, &job, size, pos) < 0 ? -errno : 0;
+}
+
+/* What makes no sense is refused, and nothing is done. */
+TEST_F(device, bad_jobs)
+{
+	const struct vfio_test_job good = {
+		.pasid = 5, .command = VFIO_TEST_PIN, .iova = IOVA, .length = T1_PAGE,
+	};
+	const size_t size = sizeof(good);
+	struct vfio_test_job job = good;
+	int fd = self->dev.fd;
+
+	EXPECT_EQ(-EINVAL, write_job(fd, good, size - 1, 0));
+	EXPECT_EQ(-EINVAL, write_job(fd, good, size, 8));
+	job.status = VFIO_TEST_RUNNING;
+	EXPECT_EQ(-EINVAL, write_job(fd, job, size, 0));
+	job = good;
+	job.offset = T1_PAGE;
+	EXPECT_EQ(-EINVAL, write_job(fd, job, size, 0));
+	job = good;
+	job.iova++;
+	EXPECT_EQ(-EINVAL, write_job(fd, job, size, 0));
+	job = good;
+	job.length--;
+	EXPECT_EQ(-EINVAL, write_job(fd, job, size, 0));
+	EXPECT_EQ(-1, pread(fd, &job, size - 1, 0));
+	EXPECT_EQ(-1, pread(fd, &job, size, 8));
+	EXPECT_EQ(VFIO_TEST_DONE, t1_job_status(&self->dev));
+	EXPECT_EQ(0, write_job(fd, good, size, 0));
+	EXPECT_EQ(VFIO_TEST_NO_PASID, t1_job_wait(&self->dev));
+}
+
+/* Its memory is mapped from the start, to be shared, and no more than there is. */
+TEST_F(device, bad_mmaps)
+{
+	static const struct {
+		unsigned long size;
+		off_t offset;
+		int flags;
+	} calls[] = {
+		{ T1_PAGE, 0, MAP_SHARED },
+		{ T1_PAGE, 2L << VFIO_TEST_OFFSET_SHIFT, MAP_SHARED },
+		{ T1_PAGE, 1L << VFIO_TEST_OFFSET_SHIFT, MAP_PRIVATE },
+		{ VFIO_TEST_MEM_SIZE + T1_PAGE, 1L << VFIO_TEST_OFFSET_SHIFT, MAP_SHARED },
+		{ T1_PAGE, (1L << VFIO_TEST_OFFSET_SHIFT) + VFIO_TEST_MEM_SIZE, MAP_SHARED },
+		{ T1_PAGE, (1L << VFIO_TEST_OFFSET_SHIFT) + 2 * VFIO_TEST_MEM_SIZE, MAP_SHARED },
+	};
+	unsigned int i;
+
+	for (i = 0; i < sizeof(calls) / sizeof(*calls); i++) {
+		EXPECT_EQ(MAP_FAILED, mmap(NULL, calls[i].size, PROT_READ, calls[i].flags,
+					   self->dev.fd, calls[i].offset))
+			TH_LOG("call %u", i);
+		EXPECT_EQ(EINVAL, errno);
+	}
+}
+
 TEST_F(device, bad_addresses)
 {
 	struct vfio_device_feature *arg;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Every allocation on the paths of PASIDs fails once. Whatever happens, the
- * call is done, or fails with ENOMEM and has changed nothing.
+ * Every allocation on the paths of PASIDs fails once, alone or with all that come
+ * after it. Whatever happens, the call is done, or fails with ENOMEM and has changed
+ * nothing.
  *
  * Needs root and CONFIG_FAULT_INJECTION, CONFIG_FAILSLAB, CONFIG_FAIL_PAGE_ALLOC.
  */
@@ -21,6 +22,14 @@ FIXTURE(fail) {
 	struct t1_group *group;
 	unsigned int quota;
 };
+
+FIXTURE_VARIANT(fail) {
+	void (*fail)(unsigned int nth);
+};
+
+/* Much is tried once more, with a better right to memory. */
+FIXTURE_VARIANT_ADD(fail, one) { .fail = t1_fail_nth };
+FIXTURE_VARIANT_ADD(fail, rest) { .fail = t1_fail_from };
 
 FIXTURE_SETUP(fail)
 {
@@ -46,7 +55,7 @@ TEST_F(fail, first_alloc)
 	bool more;
 
 	t1_for_each_failure(nth, more) {
-		t1_fail_nth(nth);
+		variant->fail(nth);
 		ret = __t1_pasid_alloc(&self->c, 5, 5);
 		more = t1_failed();
 		if (ret < 0) {
@@ -72,7 +81,7 @@ TEST_F(fail, alloc_and_free)
 
 	t1_pasid_alloc(&self->c, 5, 5);
 	t1_for_each_failure(nth, more) {
-		t1_fail_nth(nth);
+		variant->fail(nth);
 		ret = __t1_pasid_alloc(&self->c, nth * 4096, nth * 4096);
 		more = t1_failed();
 		EXPECT_TRUE(ret == -ENOMEM || ret > 0);
@@ -84,7 +93,7 @@ TEST_F(fail, alloc_and_free)
 	EXPECT_LT(nth, T1_MAX_NTH);
 
 	t1_for_each_failure(nth, more) {
-		t1_fail_nth(nth);
+		variant->fail(nth);
 		ret = __t1_pasid_free(&self->c, 1, LAST);
 		more = t1_failed();
 		EXPECT_EQ(1 + count, ret);	/* takes no memory, cannot fail */
@@ -105,7 +114,7 @@ TEST_F(fail, takeover)
 	ASSERT_EQ(0, status);
 
 	t1_for_each_failure(nth, more) {
-		t1_fail_nth(nth);
+		variant->fail(nth);
 		ret = __t1_pasid_free(&self->c, 5, 5);
 		more = t1_failed();
 		if (ret == 1)
@@ -127,7 +136,7 @@ TEST_F(fail, info)
 
 	t1_for_each_failure(nth, more) {
 		info->argsz = sizeof(buf);
-		t1_fail_nth(nth);
+		variant->fail(nth);
 		ret = ioctl(self->c.fd, VFIO_IOMMU_GET_INFO, info);
 		more = t1_failed();
 		EXPECT_TRUE(!ret || errno == ENOMEM);
@@ -150,7 +159,7 @@ TEST_F(fail, allow)
 	t1_vtest_open(&dev, &self->c, name);
 	t1_pasid_alloc(&self->c, 5, 5);
 	t1_for_each_failure(nth, more) {
-		t1_fail_nth(nth);
+		variant->fail(nth);
 		ret = __t1_pasid_allow(&dev, 5, 0, T1_PAGE);
 		more = t1_failed();
 		failures += !!ret;
@@ -186,7 +195,7 @@ TEST_F(fail, open)
 	t1_vtest_open(&dev, &self->c, name);
 	t1_for_each_failure(nth, more) {
 		close(dev.fd);
-		t1_fail_nth(nth);
+		variant->fail(nth);
 		fd = ioctl(dev.group->fd, VFIO_GROUP_GET_DEVICE_FD, name);
 		more = t1_failed();
 		dev.fd = fd;
@@ -199,7 +208,7 @@ TEST_F(fail, open)
 	t1_vtest_close(&dev);
 }
 
-/* VFIO_SET_IOMMU, where the container gets its backend */
+/* VFIO_SET_IOMMU; always one alone, as the IOMMU core's way back needs memory, too */
 TEST_F(fail, set_iommu)
 {
 	int nth, ret, failures = 0;

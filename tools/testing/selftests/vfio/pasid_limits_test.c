@@ -17,6 +17,7 @@
 #include "lib/type1.h"
 
 #define LAST		((1U << 20) - 1)
+#define PARAMETER	"/sys/module/vfio_iommu_type1/parameters/pasids_per_group"
 #define PER_GROUP	10
 #define NOT_ROOT	"the parameter cannot be set: run as root"
 
@@ -75,6 +76,9 @@ TEST_F(limits, parameter)
 	EXPECT_EQ(-EDQUOT, __t1_pasid_alloc(c, 1, LAST));
 	ASSERT_EQ(0, __t1_pasids_per_group_set(7));
 	EXPECT_EQ(2, t1_pasid_alloc_all(c, 1, LAST));
+
+	EXPECT_EQ(-EINVAL, __t1_write_file(PARAMETER, "many"));
+	EXPECT_EQ(7, t1_pasid_info(c).quota);
 
 	/* More than there are is as good as all of them. */
 	ASSERT_EQ(0, __t1_pasids_per_group_set(UINT_MAX));

@@ -12,6 +12,9 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -311,6 +314,25 @@ TEST_F(peer, foreign_memory_is_refused)
 	EXPECT_EQ(0, unmapped(&self->rig));
 	munmap(bar, SIZE);
 	close(fd);
+}
+
+/* Nor are pages that belong to no file at all, as those of the vDSO's data. */
+TEST_F(peer, memory_without_a_file_is_refused)
+{
+	unsigned long start = 0;
+	char line[256];
+	FILE *maps = fopen("/proc/self/maps", "r");
+
+	ASSERT_NE(NULL, maps);
+	while (!start && fgets(line, sizeof(line), maps))
+		if (strstr(line, "[vvar]"))
+			start = strtoul(line, NULL, 16);
+	fclose(maps);
+	if (!start)
+		SKIP(return, "no [vvar] in /proc/self/maps");
+	EXPECT_EQ(-EPERM, __t1_map(&self->rig.mine, (void *)start, PEER_IOVA, T1_PAGE,
+				   VFIO_DMA_MAP_FLAG_READ));
+	EXPECT_EQ(0, unmapped(&self->rig));
 }
 
 TEST_F(peer, extension)

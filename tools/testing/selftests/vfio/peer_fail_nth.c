@@ -189,8 +189,9 @@ static void try_attach(struct __test_metadata *_metadata, struct t1_rig *rig,
 }
 
 /* Nothing but device memory, in whole page tables of the IOMMU */
-static void bar_map_fails(struct __test_metadata *_metadata, struct t1_container *c, char *bar)
+static void bar_map_fails(struct __test_metadata *_metadata, struct t1_rig *rig, char *bar)
 {
+	struct t1_container *c = &rig->c;
 	unsigned int avail = t1_dma_avail(c);
 	int nth, ret = -1;
 	bool more;
@@ -203,6 +204,7 @@ static void bar_map_fails(struct __test_metadata *_metadata, struct t1_container
 		if (!ret)
 			t1_unmap(c, IOVA + 4 * TABLE, 3 * TABLE);
 		EXPECT_EQ(avail, t1_dma_avail(c));
+		EXPECT_NE(1, t1_translates(rig->edu.bdf, IOVA + 4 * TABLE));
 	}
 	TH_LOG("%d allocations failed", nth - 2);
 	EXPECT_EQ(0, ret);
@@ -222,7 +224,7 @@ static void map_in_two(struct __test_metadata *_metadata, struct t1_rig *rig,
 	EXPECT_TRUE(t1_translates(rig->edu.bdf, iova) != 0 && t1_translates(bdf, iova) != 0);
 	t1_unmap(&rig->c, iova, SIZE);
 	EXPECT_TRUE(t1_translates(rig->edu.bdf, iova) != 1 && t1_translates(bdf, iova) != 1);
-	bar_map_fails(_metadata, &rig->c, bar);
+	bar_map_fails(_metadata, rig, bar);
 	munmap(bar, 3 * TABLE);
 }
 
@@ -327,6 +329,16 @@ TEST_F_TIMEOUT(fail, attach_first, 100)
 	EXPECT_EQ(0, ret);
 	EXPECT_LT(5, failures);
 	EXPECT_LT(nth, T1_MAX_NTH);
+
+	/* What is off when the group comes is out of its reach until it is on. */
+	set_memory(&self->target, false);
+	ASSERT_EQ(0, ioctl(group, VFIO_GROUP_SET_CONTAINER, &c.fd));
+	EXPECT_TRUE(t1_translates(bdf, IOVA) != 0);
+	EXPECT_TRUE(t1_translates(bdf, IOVA + SIZE) != 1);
+	EXPECT_TRUE(t1_translates(bdf, IOVA + 6 * TABLE) != 1);
+	set_memory(&self->target, true);
+	EXPECT_TRUE(t1_translates(bdf, IOVA + SIZE) != 0);
+	EXPECT_TRUE(t1_translates(bdf, IOVA + 6 * TABLE) != 0);
 	close(group);
 	t1_unmap(&c, IOVA, TOTAL);
 	t1_unmap(&c, IOVA + 4 * TABLE, 3 * TABLE);

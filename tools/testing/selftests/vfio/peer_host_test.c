@@ -114,6 +114,26 @@ TEST_F(host, sysfs_reset_while_off)
 	EXPECT_TRUE(arrives(&self->rig, &self->target));
 }
 
+#define DISABLE_HUGEPAGES "/sys/module/vfio_iommu_type1/parameters/disable_hugepages"
+
+/* Page by page, each of them counts as a mapping. */
+TEST_F(host, small_pages)
+{
+	unsigned int avail = t1_dma_avail(&self->rig.c);
+
+	t1_unmap(&self->rig.c, IOVA, SIZE);
+	EXPECT_EQ(avail + 1, t1_dma_avail(&self->rig.c));
+	ASSERT_EQ(0, __t1_write_file(DISABLE_HUGEPAGES, "Y"));
+	t1_map(&self->rig.c, self->target.mem, IOVA, SIZE, T1_RW);
+	EXPECT_EQ(0, __t1_write_file(DISABLE_HUGEPAGES, "N"));
+	EXPECT_EQ(avail + 1 - SIZE / T1_PAGE, t1_dma_avail(&self->rig.c));
+	EXPECT_TRUE(arrives(&self->rig, &self->target));
+	t1_set_command(&self->target.dev, PCI_COMMAND_MEMORY, false);
+	EXPECT_TRUE(untranslated(&self->rig));
+	t1_set_command(&self->target.dev, PCI_COMMAND_MEMORY, true);
+	EXPECT_TRUE(arrives(&self->rig, &self->target));
+}
+
 /* As the kernel's aer-inject.h has it, which is not for user space */
 struct aer_error {
 	__u8 bus, dev, fn;

@@ -130,6 +130,26 @@ TEST_F(pins, release)
 	}
 }
 
+/* The device has room for so many, even of one page, and for more when they are gone. */
+TEST_F(pins, all_in_use)
+{
+	struct t1_vtest *dev = &self->dev;
+	int i;
+
+	for (i = 0; i < VFIO_TEST_MAX_PINS; i++)
+		EXPECT_EQ(VFIO_TEST_DONE, pin(dev, 0));
+	EXPECT_EQ(VFIO_TEST_NO_PIN, pin(dev, 0));
+	EXPECT_EQ(VFIO_TEST_NO_PIN, pin(dev, T1_PAGE));
+	t1_unmap(&self->c, IOVA, TOTAL);
+	t1_map(&self->c, self->area, IOVA, TOTAL, T1_RW);
+	EXPECT_EQ(VFIO_TEST_DONE, pin(dev, T1_PAGE));
+	EXPECT_EQ(VFIO_TEST_DONE, pin(dev, 0));
+	EXPECT_EQ(VFIO_TEST_DONE,
+		  t1_job(dev, PASID, VFIO_TEST_UNPIN, IOVA, T1_PAGE));
+	t1_unmap(&self->c, IOVA, TOTAL);
+	close_target(&self->target, self->area);
+}
+
 /* The device itself goes first, with its pins. */
 TEST_F(pins, close)
 {

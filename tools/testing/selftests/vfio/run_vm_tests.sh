@@ -190,6 +190,12 @@ save_counts() {
 	umount "$share"
 }
 
+# What is wrong with the results of a suite, whose last line tells about all of it
+kunit_failures() {
+	grep -E '^ *not ok ' "$1" && cat "$1"
+	grep -qE '^ok ' "$1" || echo "no result"
+}
+
 # The KUnit tests, as far as they are modules. They take all PASIDs for a while.
 run_kunit() {
 	local module suite
@@ -198,8 +204,7 @@ run_kunit() {
 		report "${module%.ko} can be loaded" "$(modprobe "${module%.ko}" 2>&1)"
 	done
 	for suite in /sys/kernel/debug/kunit/*/results; do
-		report "KUnit: $(basename "${suite%/*}")" \
-			"$(grep -qE '^ok ' "$suite" && ! grep -E '^ *not ok ' "$suite" || cat "$suite")"
+		report "KUnit: $(basename "${suite%/*}")" "$(kunit_failures "$suite" 2>&1)"
 	done
 	for module in /sys/module/*_kunit; do
 		rmmod "${module##*/}"

@@ -228,6 +228,8 @@ int t1_receive_fd(int sock);
 int __t1_fail_setup(void);
 /* From now on, the @nth allocation of this thread fails; 0: none. */
 void t1_fail_nth(unsigned int nth);
+/* And all after it, unless they are whole pages. */
+void t1_fail_from(unsigned int nth);
 /* How many more would have gone well? From now on, none fails. */
 unsigned int t1_fail_spare(void);
 /* Has one failed? From now on, none does. */

@@ -13,8 +13,8 @@
 
 #include "type1.h"
 
-/* Open all the time, for to open it would take what shall fail. */
-static int fail_fd = -1;
+/* Open all the time, for to open them would take what shall fail. */
+static int fail_fd = -1, all_fd = -1;
 /*
  * Where the kernel tells it, with a stack: the log, except of what has __GFP_NOWARN,
  * and the trace, except of whole pages.
@@ -85,6 +85,10 @@ int __t1_fail_setup(void)
 		{ "failslab/ignore-gfp-wait", "N" },
 		{ "failslab/cache-filter", "N" },
 		{ "failslab/verbose", "0" },
+		/* All of a task's, when it says so in its make-it-fail */
+		{ "failslab/task-filter", "Y" },
+		{ "failslab/probability", "100" },
+		{ "failslab/times", "-1" },
 		{ "fail_page_alloc/ignore-gfp-wait", "N" },
 		{ "fail_page_alloc/ignore-gfp-highmem", "N" },
 		{ "fail_page_alloc/verbose", "0" },
@@ -107,7 +111,8 @@ int __t1_fail_setup(void)
 			return ret;
 	}
 	fail_fd = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
-	return fail_fd < 0 ? -errno : 0;
+	all_fd = open("/proc/thread-self/make-it-fail", O_WRONLY | O_CLOEXEC);
+	return fail_fd < 0 || all_fd < 0 ? -errno : 0;
 }
 
 void t1_fail_nth(unsigned int nth)
@@ -118,11 +123,18 @@ void t1_fail_nth(unsigned int nth)
 	T1_ASSERT(pwrite(fail_fd, text, len, 0) == len);
 }
 
+void t1_fail_from(unsigned int nth)
+{
+	t1_fail_nth(nth);
+	T1_ASSERT(pwrite(all_fd, "1", 1, 0) == 1);
+}
+
 unsigned int t1_fail_spare(void)
 {
 	char text[16] = "";
 	int error = errno;
 
+	T1_ASSERT(pwrite(all_fd, "0", 1, 0) == 1);
 	T1_ASSERT(pread(fail_fd, text, sizeof(text) - 1, 0) > 0);
 	t1_fail_nth(0);
 	if (logs[0]) {
