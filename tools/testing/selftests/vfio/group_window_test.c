@@ -4,8 +4,8 @@
  * container has mapped: races on purpose, as in peer_window_test.c. The tests of
  * domains fail when the function of peer.c that they are about does not take the
  * lock of the space: vfio_peer_domain_add(), vfio_peer_attach_group() and
- * vfio_peer_detach_group(). Those of hot reset fail when only the first function is
- * blocked, and when a map reads "blocked" before it takes that lock.
+ * vfio_peer_detach_group(). map_during_hot_reset fails when only the first function
+ * is blocked; hot_reset_during_map sees no more than that nobody hangs.
  *
  * Fails on stock 6.1, which has none of these functions.
  */
