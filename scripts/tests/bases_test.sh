@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# The series applies to the oldest and the newest base that the archive has,
+# The series applies to the oldest base it is for and to the newest that the archive has,
 # without fuzz, and the mails make the same tree as the patches. On the oldest one
 # it compiles as well; the newest is what all other checks are for.
 . "$(dirname "$0")/tap.sh"
@@ -8,7 +8,11 @@
 for base in $(cd patches && printf '%s\n' *); do
 	export BASE=$base
 	tree=$work/repo/build/linux-$base
-	mapfile -t versions < <(apt-cache madison "linux-source-$base" | awk '{ print $3 }' | sort -uV)
+	oldest=$(<"patches/$base/oldest")
+	mapfile -t versions < <(apt-cache madison "linux-source-$base" | awk '{ print $3 }' |
+		sort -uV | while read -r version; do
+			dpkg --compare-versions "$version" lt "$oldest" || echo "$version"
+		done)
 	if ((!${#versions[@]})); then
 		skip "apply to linux-source-$base" "apt does not know it"
 		continue
