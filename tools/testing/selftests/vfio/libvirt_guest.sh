@@ -78,7 +78,7 @@ domain_xml() {
 	    <type arch='x86_64' machine='q35'>hvm</type>
 	    <kernel>$run/kernel</kernel>
 	    <initrd>$run/initramfs.cpio</initrd>
-	    <cmdline>console=ttyS0 loglevel=5 panic=-1 oops=panic lockdep.prove_locking=0 guest=bare disk=new</cmdline>
+	    <cmdline>console=ttyS0 loglevel=5 panic=-1 oops=panic lockdep.prove_locking=0 watchdog_thresh=60 guest=bare disk=new</cmdline>
 	  </os>
 	  <features><acpi/><apic/><ioapic driver='qemu'/></features>
 	  <cpu mode='host-passthrough' check='none'><feature policy='disable' name='xsave'/></cpu>

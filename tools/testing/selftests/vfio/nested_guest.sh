@@ -44,7 +44,7 @@ start_guest() { # bytes of memory that may be locked, guest's mode, QEMU argumen
 	as_user "$memlock" qemu-system-x86_64 -nodefaults -no-user-config -display none \
 		-accel kvm -machine q35,kernel-irqchip=split -cpu host,-xsave -smp 1 -m ${memory}M \
 		-kernel "$run/kernel" -initrd "$run/initramfs.cpio" \
-		-append "console=ttyS0 loglevel=5 panic=-1 oops=panic intel_iommu=on lockdep.prove_locking=0 guest=$mode" \
+		-append "console=ttyS0 loglevel=5 panic=-1 oops=panic intel_iommu=on lockdep.prove_locking=0 watchdog_thresh=60 guest=$mode" \
 		-serial "file:$run/console" \
 		-chardev "pipe,id=guest,path=$run/guest" -serial chardev:guest \
 		-chardev "pipe,id=monitor,path=$run/monitor" -mon chardev=monitor \

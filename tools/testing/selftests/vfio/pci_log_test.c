@@ -85,31 +85,16 @@ TEST_F(log, rom)
 	EXPECT_GT(LIMITED, lines(self->kmsg, "PCI ROM"));
 }
 
-static int set_vectors(struct t1_device *dev, int fd, unsigned int count)
-{
-	struct {
-		struct vfio_irq_set set;
-		int fds[2];
-	} arg = {
-		.set.argsz = sizeof(arg.set) + count * sizeof(int),
-		.set.index = VFIO_PCI_MSIX_IRQ_INDEX,
-		.set.count = count,
-		.set.flags = VFIO_IRQ_SET_ACTION_TRIGGER,
-		.fds = { fd, fd },
-	};
-
-	arg.set.flags |= count ? VFIO_IRQ_SET_DATA_EVENTFD : VFIO_IRQ_SET_DATA_NONE;
-	return ioctl(dev->fd, VFIO_DEVICE_SET_IRQS, &arg) ? -errno : 0;
-}
-
 TEST_F(log, one_eventfd_for_two_interrupts)
 {
-	int fd = eventfd(0, EFD_CLOEXEC), i;
+	int fd = eventfd(0, EFD_CLOEXEC), fds[] = { fd, fd }, i;
 
 	ASSERT_LE(0, fd);
 	for (i = 0; i < TIMES; i++) {
-		ASSERT_EQ(0, set_vectors(&self->dev, fd, 2));
-		ASSERT_EQ(0, set_vectors(&self->dev, fd, 0));
+		ASSERT_EQ(0, __t1_trigger(&self->dev, VFIO_PCI_MSIX_IRQ_INDEX,
+					  VFIO_IRQ_SET_DATA_EVENTFD, 2, fds));
+		ASSERT_EQ(0, __t1_trigger(&self->dev, VFIO_PCI_MSIX_IRQ_INDEX,
+					  VFIO_IRQ_SET_DATA_NONE, 0, NULL));
 	}
 	close(fd);
 	EXPECT_EQ(0, lines(self->kmsg, "irq bypass"));

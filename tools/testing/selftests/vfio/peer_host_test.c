@@ -134,30 +134,8 @@ TEST_F(host, small_pages)
 	EXPECT_TRUE(arrives(&self->rig, &self->target));
 }
 
-/* As the kernel's aer-inject.h has it, which is not for user space */
-struct aer_error {
-	__u8 bus, dev, fn;
-	__u32 uncor_status, cor_status, header_log[4], domain;
-};
-
-#define AER_COMPLETION_TIMEOUT	0x4000	/* not fatal */
-#define AER_DATA_LINK		0x10	/* fatal: the bus is reset */
-
-static int inject_error(const char *bdf, __u32 status)
-{
-	struct aer_error error = { .uncor_status = status };
-	unsigned int bus, dev, fn, domain;
-
-	T1_ASSERT(sscanf(bdf, "%x:%x:%x.%x", &domain, &bus, &dev, &fn) == 4);
-	error.domain = domain;
-	error.bus = bus;
-	error.dev = dev;
-	error.fn = fn;
-	return __t1_write_data("/dev/aer_inject", &error, sizeof(error));
-}
-
 #define require_error(status) do {					\
-	int __ret = inject_error(self->bdf, status);			\
+	int __ret = t1_inject_error(self->bdf, status);			\
 									\
 	if (__ret)							\
 		SKIP(return, "no AER error: %s: set CONFIG_PCIEAER_INJECT", strerror(-__ret)); \
@@ -165,7 +143,7 @@ static int inject_error(const char *bdf, __u32 status)
 
 TEST_F(host, error)
 {
-	require_error(AER_COMPLETION_TIMEOUT);
+	require_error(T1_ERROR_NOT_FATAL);
 	expect_events("sr");
 	EXPECT_TRUE(arrives(&self->rig, &self->target));
 }
@@ -176,7 +154,7 @@ TEST_F(host, error)
  */
 TEST_F(host, fatal_error)
 {
-	require_error(AER_DATA_LINK);
+	require_error(T1_ERROR_FATAL);
 	expect_events("s");
 	/* Recovery goes on for a while; one more reset cannot get in its way. */
 	sleep(2);

@@ -44,10 +44,6 @@ declare -A machines=(
 		$(root_port 4 17) $(nvme_pf d1 rp4)"
 )
 
-# Without the tests that inject errors: in 6.1, error recovery takes igate inside of
-# pci_bus_sem, and a bus reset takes pci_bus_sem inside of memory_lock, which MSIs take
-# inside of igate. Lockdep puts that together once all three came in one boot.
-machines[fuzz]=${machines[devices]}
 
 # name | machine | who (root, user, both; last: root, without VFIO's modules) | seconds | command
 tests='
@@ -72,6 +68,7 @@ pasid_random     | devices | user | 120 | pasid_random_test
 pasid_trace      | devices | root | 60  | pasid_trace_test
 pasid_fail_nth   | devices | root | 120 | pasid_fail_nth
 pci_log          | devices | both | 60  | pci_log_test
+pci_trigger      | devices | both | 60  | pci_trigger_test
 peer_dma         | devices | both | 240 | peer_dma_test
 peer_fail_nth    | devices | root | 120 | peer_fail_nth
 peer_host        | devices | root | 120 | peer_host_test
@@ -82,7 +79,7 @@ peer_reap        | devices | both | 120 | peer_reap_test
 peer_update      | devices | both | 120 | peer_update_test
 peer_walk        | devices | both | 120 | peer_walk_test
 peer_window      | devices | root | 180 | peer_window_test
-type1_fuzz       | fuzz    | both | 240 | type1_fuzz_test
+type1_fuzz       | devices | both | 240 | type1_fuzz_test
 type1_memcg      | devices | root | 120 | type1_memcg_test
 vfio_probe       | devices | root | 120 | vfio_probe_test.sh
 '

@@ -95,8 +95,17 @@ void t1_set_power_state(struct t1_device *dev, int state);
 
 int __t1_reset(struct t1_device *dev);
 int __t1_hot_reset(struct t1_device *dev, const int *group_fds, unsigned int count);
+/* For @count interrupts of a kind; @values are as @data, one of VFIO_IRQ_SET_DATA_*, says. */
+int __t1_trigger(struct t1_device *dev, __u32 index, __u32 data, __u32 count, const void *values);
 /* @feature with its VFIO_DEVICE_FEATURE_SET, _GET or _PROBE flag. */
 int __t1_feature(struct t1_device *dev, __u32 feature);
+
+/* Bits of the uncorrectable error status: a completion timeout, a data link error */
+#define T1_ERROR_NOT_FATAL	0x4000
+#define T1_ERROR_FATAL		0x10	/* the bus is reset */
+
+/* Have the host recover from an error; needs root and CONFIG_PCIEAER_INJECT. */
+int t1_inject_error(const char *bdf, __u32 status);
 
 /* type1_find.c: which devices the tests may use */
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -213,4 +214,46 @@ int __t1_feature(struct t1_device *dev, __u32 feature)
 	};
 
 	return ioctl(dev->fd, VFIO_DEVICE_FEATURE, &arg) ? -errno : 0;
+}
+
+int __t1_trigger(struct t1_device *dev, __u32 index, __u32 data, __u32 count, const void *values)
+{
+	size_t size = 0;
+	struct {
+		struct vfio_irq_set set;
+		__u8 values[64];
+	} arg = {
+		.set.index = index,
+		.set.count = count,
+		.set.flags = data | VFIO_IRQ_SET_ACTION_TRIGGER,
+	};
+
+	if (data == VFIO_IRQ_SET_DATA_EVENTFD)
+		size = count * sizeof(__s32);
+	else if (data == VFIO_IRQ_SET_DATA_BOOL)
+		size = count;
+	T1_ASSERT(size <= sizeof(arg.values));
+	if (size)
+		memcpy(arg.values, values, size);
+	arg.set.argsz = sizeof(arg.set) + size;
+	return ioctl(dev->fd, VFIO_DEVICE_SET_IRQS, &arg) ? -errno : 0;
+}
+
+/* As the kernel's aer-inject.h has it, which is not for user space */
+struct aer_error {
+	__u8 bus, dev, fn;
+	__u32 uncor_status, cor_status, header_log[4], domain;
+};
+
+int t1_inject_error(const char *bdf, __u32 status)
+{
+	struct aer_error error = { .uncor_status = status };
+	unsigned int bus, dev, fn, domain;
+
+	T1_ASSERT(sscanf(bdf, "%x:%x:%x.%x", &domain, &bus, &dev, &fn) == 4);
+	error.domain = domain;
+	error.bus = bus;
+	error.dev = dev;
+	error.fn = fn;
+	return __t1_write_data("/dev/aer_inject", &error, sizeof(error));
 }
