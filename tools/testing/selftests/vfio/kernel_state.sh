@@ -17,12 +17,19 @@ marks=0
 cgroup=/sys/fs/cgroup/run_vm_tests
 kmemleak=/sys/kernel/debug/kmemleak
 
+# Of what follows as much as possible is bash: to start a program takes an emulated
+# CPU longer than all of it.
+
 # Pages that somebody has pinned, and who uses the modules: containers, open files
 in_use() {
-	local file
-	awk '$1 == "nr_foll_pin_acquired" { pins += $2 }
-	     $1 == "nr_foll_pin_released" { pins -= $2 }
-	     END { print "pinned pages:", pins + 0 }' /proc/vmstat
+	local name value file pins=0
+	while read -r name value; do
+		case $name in
+		nr_foll_pin_acquired) pins=$((pins + value)) ;;
+		nr_foll_pin_released) pins=$((pins - value)) ;;
+		esac
+	done </proc/vmstat
+	echo "pinned pages: $pins"
 	for file in /sys/module/{vfio*,ioasid_set}/refcnt; do
 		[[ ! -r $file ]] || echo "users of $file: $(<"$file")"
 	done
@@ -45,12 +52,19 @@ in_cgroup() { # command...
 
 # One line for each thing that is there now and was not before
 state_left() {
-	comm -13 <(sort <<<"$before") <(in_use | sort)
-	grep -q '^populated 0' "$cgroup/cgroup.events" ||
-		echo "processes: $(paste -sd' ' "$cgroup/cgroup.procs")"
+	local name value
+	while read -r name; do
+		[[ $'\n'$before$'\n' == *$'\n'$name$'\n'* ]] || echo "$name"
+	done < <(in_use)
+	while read -r name value; do
+		[[ $name != populated || $value == 0 ]] ||
+			echo "processes: $(paste -sd' ' "$cgroup/cgroup.procs")"
+	done <"$cgroup/cgroup.events"
 	# Whose charge follows the cgroup that allocated
 	[[ ! -e $cgroup/misc.current ]] ||
-		awk '$1 == "pasid" && $2 { print "PASIDs: " $2 }' "$cgroup/misc.current"
+		while read -r name value; do
+			[[ $name != pasid || $value == 0 ]] || echo "PASIDs: $value"
+		done <"$cgroup/misc.current"
 }
 
 # Files are closed by a worker, and the last of it after a grace period. Prints what
@@ -61,10 +75,20 @@ state_end() {
 		sleep 0.2
 	done
 	[[ ! $left ]] || echo "$left"
-	dmesg | sed "1,/$mark/d" | grep -E "$reports"
+	reported
 	leaks
 	echo 1 >"$cgroup/cgroup.kill"
 	rmdir "$cgroup" 2>/dev/null || { sleep 1; rmdir "$cgroup"; }
+}
+
+# What the kernel has reported since state_begin()
+reported() {
+	local lines i
+	mapfile -t lines < <(dmesg)
+	for ((i = ${#lines[@]} - 1; i >= 0; i--)); do
+		[[ ${lines[i]} != *"$mark"* ]] || break
+		[[ ! ${lines[i]} =~ $reports ]] || echo "${lines[i]}"
+	done
 }
 
 # Only where it is on: boot with kmemleak=on. It wants to see an object twice, at

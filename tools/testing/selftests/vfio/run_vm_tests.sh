@@ -87,7 +87,7 @@ vfio_probe       | devices | root | 120 | vfio_probe_test.sh
 usage() {
 	cat <<-EOF_USAGE
 	usage: ${0##*/} [-k bzImage] [-m modules_dir] [-a 'kernel arguments']
-	       [-t factor] [-p part/parts] [-r seconds] [-g directory] [-f] [test...]
+	       [-t factor] [-p part/parts] [-r seconds] [-g directory] [-f] [-u] [test...]
 
 	  -k, -m, -a  as in vmtest.sh
 	  -t          allow this many times the usual time (default 1)
@@ -96,6 +96,7 @@ usage() {
 	              (default \$VFIO_TEST_SECONDS or 20)
 	  -g          at the end, copy what a kernel with gcov has counted there
 	  -f          tests that let allocations fail print where each one did
+	  -u          tests for both root and a user only as the user
 
 	Tests:$(awk -F'|' '{ gsub(/ /, "", $1); if ($1) printf " %s", $1 }' <<<"$tests")
 	Exit status: 0 when nothing failed.
@@ -103,15 +104,17 @@ usage() {
 }
 
 # Lines "name machine who seconds command" of the tests named, all by default;
-# of these, every one that belongs to the part
+# of these, every one that belongs to the part; with -u, "both" is "user"
 selected() {
 	local name machine who seconds command number=0
 	while IFS='|' read -r name machine who seconds command; do
 		name=${name// /}
 		[[ $name ]] || continue
 		[[ $# == 0 || " $* " == *" $name "* ]] || continue
+		who=${who// /}
+		[[ ! $unprivileged || $who != both ]] || who=user
 		if ((number++ % parts + 1 == part)); then
-			echo "$name ${machine// /} ${who// /} ${seconds// /} $command"
+			echo "$name ${machine// /} $who ${seconds// /} $command"
 		fi
 	done <<<"$tests"
 }
@@ -147,7 +150,7 @@ run_program() { # who, name, seconds, command...
 	local who=$1 name=$2 seconds=$3 status output wrapper=() begin=$SECONDS
 	shift 3
 	[[ $who == root ]] || wrapper=(as_user)
-	output=$(mktemp)
+	output=/tmp/run_vm_tests.output
 	echo "# $name as $who"
 	# Not through a pipe: a child that hangs would hold it open.
 	state_begin "$name as $who"
@@ -175,7 +178,6 @@ run_program() { # who, name, seconds, command...
 		}' "$output"
 	report "$name as $who leaves nothing behind" "$(state_end 2>&1)"
 	echo "# $name as $who: $((SECONDS - begin)) s"
-	rm -f "$output"
 }
 
 # What gcov has counted, into the directory that the host shares
@@ -216,6 +218,8 @@ run_kunit() {
 inside() { # factor, seconds, test...
 	local factor=$1 name machine who seconds command user
 	export VFIO_TEST_SECONDS=$2
+	# Not a locale's files to open for each program
+	export LC_ALL=C
 	shift 2
 	echo "# $(uname -r)"
 	# So that the user can hold a lock as well (FUSE would do, too), and read the log.
@@ -243,7 +247,7 @@ inside() { # factor, seconds, test...
 	exit 0
 }
 
-vmtest=() factor=1 part=1 parts=1 gcov='' trace='' random=${VFIO_TEST_SECONDS:-20}
+vmtest=() factor=1 part=1 parts=1 gcov='' trace='' unprivileged='' random=${VFIO_TEST_SECONDS:-20}
 if [[ ${1:-} == --inside ]]; then
 	cd "$here" || exit 1
 	# Built in place by the kernel's make, or by the repository's.
@@ -251,16 +255,18 @@ if [[ ${1:-} == --inside ]]; then
 	shift
 	gcov=$1
 	[[ ! $2 ]] || export T1_FAIL_TRACE=1
-	shift 2
+	unprivileged=$3
+	shift 3
 	inside "$@"
 fi
-while getopts k:m:a:t:p:r:g:fh opt; do
+while getopts k:m:a:t:p:r:g:fuh opt; do
 	case $opt in
 	k | m | a) vmtest+=("-$opt" "$OPTARG") ;;
 	t) factor=$OPTARG ;;
 	r) random=$OPTARG ;;
 	g) gcov=$OPTARG ;;
 	f) trace=1 ;;
+	u) unprivileged=1 ;;
 	p) part=${OPTARG%/*} parts=${OPTARG#*/} ;;
 	h) usage; exit 0 ;;
 	*) usage >&2; exit 1 ;;
@@ -289,7 +295,7 @@ for machine in $(selected "$@" | awk '!seen[$2]++ { print $2 }'); do
 		limit=$((limit + runs * (seconds * factor + random)))
 	done < <(selected "$@")
 	"$here/vmtest.sh" "${vmtest[@]}" -t "$limit" -q "${machines[$machine]//[$'\n\t']/ }" -- \
-		"$here/run_vm_tests.sh" --inside "$gcov" "$trace" "$factor" "$random" "${names[@]}" 2>&1 | tee -a "$log"
+		"$here/run_vm_tests.sh" --inside "$gcov" "$trace" "$unprivileged" "$factor" "$random" "${names[@]}" 2>&1 | tee -a "$log"
 	status=${PIPESTATUS[0]}
 	if [[ $status != 0 ]]; then
 		echo "not ok - machine $machine # vmtest.sh returned $status" | tee -a "$log"
