@@ -191,7 +191,7 @@ static void *toggle_memory(void *data)
 TEST_F(fdinfo, between_ranges)
 {
 	struct t1_container *c = &self->rig.c;
-	const unsigned int count = 20000;
+	const unsigned int count = 5000;
 	unsigned int i, between = 0;
 	pthread_t thread;
 	long suspended;

@@ -45,7 +45,8 @@ declare -A machines=(
 )
 
 
-# name | machine | who (root, user, both; last: root, without VFIO's modules) | seconds | command
+# name | machine | who (root, user, both; each: both, with tests that only root can run;
+# last: root, without VFIO's modules) | seconds | command
 tests='
 bar_layout       | devices | both | 120 | bar_layout_test
 bar_zap          | devices | both | 300 | bar_zap_test
@@ -57,26 +58,26 @@ module_fail_nth  | devices | last | 300 | module_fail_nth
 container_fdinfo | devices | both | 60  | container_fdinfo_test
 container_race   | devices | both | 60  | container_race_test
 device_fail_nth  | devices | root | 180 | device_fail_nth
-device_inode     | devices | both | 300 | device_inode_test
+device_inode     | devices | each | 300 | device_inode_test
 device_inode_sh  | devices | root | 120 | device_inode_test.sh
 pasid_uapi       | devices | both | 120 | pasid_uapi_test
 pasid_owner      | devices | both | 180 | pasid_owner_test
 pasid_limits     | devices | root | 400 | pasid_limits_test
-pasid_device     | devices | both | 180 | pasid_device_test
+pasid_device     | devices | each | 180 | pasid_device_test
 pasid_window     | devices | root | 180 | pasid_window_test
 pasid_random     | devices | user | 120 | pasid_random_test
 pasid_trace      | devices | root | 60  | pasid_trace_test
 pasid_fail_nth   | devices | root | 120 | pasid_fail_nth
-pci_log          | devices | both | 60  | pci_log_test
-pci_trigger      | devices | both | 60  | pci_trigger_test
-peer_dma         | devices | both | 240 | peer_dma_test
+pci_log          | devices | each | 60  | pci_log_test
+pci_trigger      | devices | each | 60  | pci_trigger_test
+peer_dma         | devices | each | 240 | peer_dma_test
 peer_fail_nth    | devices | root | 120 | peer_fail_nth
 peer_host        | devices | root | 120 | peer_host_test
 peer_random      | devices | both | 240 | peer_random_test
 peer_pins        | devices | both | 60  | peer_pins_test
 peer_reset       | devices | both | 120 | peer_reset_test
 peer_reap        | devices | both | 120 | peer_reap_test
-peer_update      | devices | both | 120 | peer_update_test
+peer_update      | devices | each | 120 | peer_update_test
 peer_walk        | devices | both | 120 | peer_walk_test
 peer_window      | devices | root | 180 | peer_window_test
 type1_fuzz       | devices | both | 240 | type1_fuzz_test
@@ -96,7 +97,7 @@ usage() {
 	              (default \$VFIO_TEST_SECONDS or 20)
 	  -g          at the end, copy what a kernel with gcov has counted there
 	  -f          tests that let allocations fail print where each one did
-	  -u          tests for both root and a user only as the user
+	  -u          what root and a user can do, only as the user
 
 	Tests:$(awk -F'|' '{ gsub(/ /, "", $1); if ($1) printf " %s", $1 }' <<<"$tests")
 	Exit status: 0 when nothing failed.
@@ -104,7 +105,7 @@ usage() {
 }
 
 # Lines "name machine who seconds command" of the tests named, all by default;
-# of these, every one that belongs to the part; with -u, "both" is "user"
+# of these, every one that belongs to the part; "both" and "each" differ with -u
 selected() {
 	local name machine who seconds command number=0
 	while IFS='|' read -r name machine who seconds command; do
@@ -113,6 +114,7 @@ selected() {
 		[[ $# == 0 || " $* " == *" $name "* ]] || continue
 		who=${who// /}
 		[[ ! $unprivileged || $who != both ]] || who=user
+		[[ $who != each ]] || who=both
 		if ((number++ % parts + 1 == part)); then
 			echo "$name ${machine// /} $who ${seconds// /} $command"
 		fi

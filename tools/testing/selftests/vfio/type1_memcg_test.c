@@ -222,7 +222,8 @@ static void allocate(struct t1_container *c, unsigned int *count)
 }
 
 /* ENOMEM, or the kernel kills who is over the limit; not the quota. */
-TEST_F(memcg, limit)
+/* Some 30000 PASIDs take a while, and so does the kill of who has them. */
+TEST_F_TIMEOUT(memcg, limit, 120)
 {
 	unsigned int *count;
 	struct t1_group *group;

@@ -18,7 +18,7 @@
 #define KPROBES	"/sys/kernel/debug/kprobes/list"
 #define WORKERS	"/sys/devices/virtual/workqueue/cpumask"
 /* What has to wait for the delayed call waits so long. What has not, ends the delay. */
-#define DELAY_MS	1000
+#define DELAY_MS	2000
 
 #define FREE_CPU	0
 #define DELAYED_CPU	1
