@@ -138,7 +138,7 @@ TEST_F(host, small_pages)
 	int __ret = t1_inject_error(self->bdf, status);			\
 									\
 	if (__ret)							\
-		SKIP(return, "no AER error: %s: set CONFIG_PCIEAER_INJECT", strerror(-__ret)); \
+		SKIP(return, "no AER error: %s: %s", strerror(-__ret), T1_ERROR_HINT); \
 } while (0)
 
 TEST_F(host, error)

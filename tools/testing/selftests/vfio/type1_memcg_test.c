@@ -221,8 +221,10 @@ static void allocate(struct t1_container *c, unsigned int *count)
 	_exit(ret == -ENOMEM ? 0 : -ret);
 }
 
-/* ENOMEM, or the kernel kills who is over the limit; not the quota. */
-/* Some 30000 PASIDs take a while, and so does the kill of who has them. */
+/*
+ * ENOMEM, or the kernel kills who is over the limit; not the quota. Some 30000 PASIDs
+ * take a while, and so does the kill of who has them.
+ */
 TEST_F_TIMEOUT(memcg, limit, 120)
 {
 	unsigned int *count;

@@ -104,8 +104,9 @@ int __t1_feature(struct t1_device *dev, __u32 feature);
 #define T1_ERROR_NOT_FATAL	0x4000
 #define T1_ERROR_FATAL		0x10	/* the bus is reset */
 
-/* Have the host recover from an error; needs root and CONFIG_PCIEAER_INJECT. */
+/* Have the host recover from an error, after it has dealt with the one before. */
 int t1_inject_error(const char *bdf, __u32 status);
+#define T1_ERROR_HINT	"run as root, with CONFIG_PCIEAER_INJECT"
 
 /* type1_find.c: which devices the tests may use */
 

@@ -249,11 +249,14 @@ int t1_inject_error(const char *bdf, __u32 status)
 {
 	struct aer_error error = { .uncor_status = status };
 	unsigned int bus, dev, fn, domain;
+	int ret;
 
 	T1_ASSERT(sscanf(bdf, "%x:%x:%x.%x", &domain, &bus, &dev, &fn) == 4);
 	error.domain = domain;
 	error.bus = bus;
 	error.dev = dev;
 	error.fn = fn;
-	return __t1_write_data("/dev/aer_inject", &error, sizeof(error));
+	while ((ret = __t1_write_data("/dev/aer_inject", &error, sizeof(error))) == -EBUSY)
+		usleep(10000);
+	return ret;
 }
