@@ -215,6 +215,25 @@ static bool vfio_pasid_abandoned(const struct vfio_pasid_owner *owner)
 }
 
 /*
+ * The owner that current's mm is. The first request after an exec gives it all
+ * that the process had, whichever container it uses.
+ */
+static struct vfio_pasid_owner *vfio_pasid_owner_current(void)
+{
+	struct vfio_pasid_owner *owner = vfio_pasid_owner_find(current->mm);
+
+	if (owner)
+		return owner;
+	list_for_each_entry(owner, &vfio_pasid_owners, entry) {
+		if (vfio_pasid_before_exec(owner)) {
+			vfio_pasid_owner_succeed(owner);
+			return owner;
+		}
+	}
+	return NULL;
+}
+
+/*
  * Give a container, its pool and the share of its groups to an owner, who may
  * be new. On failure nothing has changed.
  */
@@ -249,11 +268,9 @@ static int vfio_pasid_claim_locked(struct vfio_pasid_container *pc,
 	if (old && !vfio_pasid_abandoned(old))
 		return -EPERM;
 
-	owner = vfio_pasid_owner_find(current->mm);
-	if (old && !owner && vfio_pasid_before_exec(old)) {
-		vfio_pasid_owner_succeed(old);
+	owner = vfio_pasid_owner_current();
+	if (owner && owner == old)
 		return 0;
-	}
 
 	ret = vfio_pasid_join(pc, owner ?: *fresh);
 	if (!ret && !owner)

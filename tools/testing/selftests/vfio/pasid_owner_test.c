@@ -190,6 +190,44 @@ TEST_F(owner, exec_with_two_containers)
 	close(fd);
 }
 
+/*
+ * The same when a container that was opened after the exec comes first. All PASIDs are
+ * in one container, more than its group alone allows.
+ */
+static int after_exec_new(int fd)
+{
+	struct t1_container c = { .fd = fd }, fresh;
+	struct t1_group *group;
+	const char *bdf = t1_find(T1_EDU, 0);
+
+	T1_ASSERT(bdf);
+	t1_container_open(&fresh);
+	T1_ASSERT_OK(__t1_group_get(&fresh, t1_group_of(bdf), &group));
+	t1_pasid_alloc(&fresh, 7, 7);
+	T1_ASSERT(t1_pasid_info(&c).quota == 3 * t1_pasids_per_group());
+	T1_ASSERT(__t1_pasid_free(&fresh, 1, LAST) == (int)t1_pasids_per_group() + 2);
+	return 0;
+}
+
+TEST_F(owner, exec_and_a_new_container)
+{
+	const char *bdf = t1_require(T1_IVSHMEM, 1);
+	struct t1_container *c = &self->container, other;
+	unsigned int i, count = t1_pasids_per_group() + 1;
+	struct t1_group *group;
+	int fd = dup(c->fd);
+
+	T1_IN_CHILD(t1_container_open(&other);
+		    T1_ASSERT_OK(__t1_group_get(&other, t1_group_of(bdf), &group));
+		    t1_pasid_alloc(&other, 5, 5);
+		    T1_ASSERT(__t1_pasid_free(&other, 5, 5) == 1);
+		    for (i = 0; i < count; i++)
+			    t1_pasid_alloc(c, 8, LAST);
+		    T1_ASSERT(dup(group->fd) > 0);
+		    exec_self("--exec-new", fd));
+	close(fd);
+}
+
 TEST_F(owner, passed_to_another_process)
 {
 	struct t1_container *c = &self->container;
@@ -335,6 +373,8 @@ __attribute__((constructor)) static void check_for_exec(int argc, char **argv)
 		_exit(after_exec(atoi(argv[2])));
 	if (argc == 3 && !strcmp(argv[1], "--exec-two"))
 		_exit(after_exec_two(atoi(argv[2])));
+	if (argc == 3 && !strcmp(argv[1], "--exec-new"))
+		_exit(after_exec_new(atoi(argv[2])));
 }
 
 TEST_HARNESS_MAIN

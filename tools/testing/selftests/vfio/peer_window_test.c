@@ -18,6 +18,7 @@
  *
  * Fails on stock 6.1, which has none of these functions.
  */
+#include <errno.h>
 #include <sys/mman.h>
 
 #include "../kselftest_harness.h"
@@ -251,6 +252,34 @@ TEST_F(window, close_of_container_before_reaper)
 	EXPECT_FALSE(t1_race_overtaken());
 	t1_race_end(&race);
 	expect_gone();
+}
+
+/* What all of these tests, and others, rely on: no delay but the one that was asked for */
+TEST(delay_refused)
+{
+	static const struct {
+		const char *text;
+		int error;
+	} bad[] = {
+		{ "iommu_map", -EINVAL },
+		{ "iommu_map many", -EINVAL },
+		{ "iommu_map 2001", -EINVAL },
+		{ "no_such_function 1", -ENOENT },
+		{ "iommu_map 1 no_such_function", -ENOENT },
+	};
+	unsigned int i;
+
+	if (!t1_race_usable())
+		SKIP(return, "%s", T1_RACE_HINT);
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		EXPECT_EQ(bad[i].error, __t1_write_file(T1_RACE_DELAY, bad[i].text));
+		EXPECT_FALSE(t1_race_overtaken());
+	}
+	/* One that is refused ends the one before, too. */
+	EXPECT_EQ(0, __t1_write_file(T1_RACE_DELAY, "iommu_map 1"));
+	EXPECT_TRUE(t1_race_armed());
+	EXPECT_EQ(-EINVAL, __t1_write_file(T1_RACE_DELAY, "iommu_map"));
+	EXPECT_FALSE(t1_race_armed());
 }
 
 TEST_HARNESS_MAIN

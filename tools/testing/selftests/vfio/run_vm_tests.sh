@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Run the tests in machines that vmtest.sh boots: one machine for all tests that
-# need the same devices, each test first as root, then as a user who was given
-# the group files and nothing else.
+# need the same devices. Tests are run by root, then by a user who was given the group
+# files and nothing else, or by one of them.
 set -uo pipefail
 
 here=$(dirname "$(readlink -f "$0")")

@@ -352,16 +352,22 @@ struct t1_race {
 #define T1_RACE_HINT \
 	"two CPUs, and the module vfio_test_delay: type, as root: modprobe vfio_test_delay"
 
+#define T1_RACE_DELAY	"/sys/module/vfio_test_delay/parameters/delay"
+
 bool t1_race_usable(void);
+/* Has nobody come to where the delay is? */
+bool t1_race_armed(void);
 /*
  * Call it in a thread, and return when this has entered the function @symbol from
- * @caller ("": from any), where it waits for a second at most.
+ * @caller ("": from any), where it waits for two seconds at most.
  */
 void t1_race_begin(struct t1_race *race, const char *symbol, const char *caller,
 		   void (*call)(void *arg), void *arg);
 /* The same for a function that a worker calls, as a consequence. */
 void t1_race_begin_work(struct t1_race *race, const char *symbol, void (*call)(void *arg),
 			void *arg);
+/* What handles interrupts of the port above a function is delayed as the call is. */
+void t1_race_interrupts(const char *bdf);
 /* Does it wait still? If not, who asks has waited for it. */
 bool t1_race_overtaken(void);
 /* Let it go on, until the call returns. */

@@ -5,7 +5,9 @@
  * else would come to run.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,7 +16,6 @@
 
 #include "type1.h"
 
-#define DELAY	"/sys/module/vfio_test_delay/parameters/delay"
 #define KPROBES	"/sys/kernel/debug/kprobes/list"
 #define WORKERS	"/sys/devices/virtual/workqueue/cpumask"
 /* What has to wait for the delayed call waits so long. What has not, ends the delay. */
@@ -25,7 +26,7 @@
 
 bool t1_race_usable(void)
 {
-	return !access(DELAY, W_OK) && sysconf(_SC_NPROCESSORS_ONLN) > DELAYED_CPU;
+	return !access(T1_RACE_DELAY, W_OK) && sysconf(_SC_NPROCESSORS_ONLN) > DELAYED_CPU;
 }
 
 static void run_on(int cpu)
@@ -72,7 +73,7 @@ static int delay(const char *symbol, const char *caller)
 	char text[300];
 
 	snprintf(text, sizeof(text), "%s %d %s", symbol, DELAY_MS, caller);
-	return __t1_write_file(DELAY, text);
+	return __t1_write_file(T1_RACE_DELAY, text);
 }
 
 static void delay_start(const char *symbol, const char *caller)
@@ -99,6 +100,11 @@ static void *call_first(void *arg)
 	return NULL;
 }
 
+bool t1_race_armed(void)
+{
+	return find_line(T1_RACE_DELAY, "armed", "");
+}
+
 static void begin(struct t1_race *race, int workers, const char *symbol, const char *caller,
 		  void (*call)(void *arg), void *arg)
 {
@@ -110,7 +116,7 @@ static void begin(struct t1_race *race, int workers, const char *symbol, const c
 	run_workers_on(workers);
 	delay_start(symbol, caller);
 	T1_ASSERT(!pthread_create(&race->thread, NULL, call_first, race));
-	while (find_line(DELAY, "armed", "")) {
+	while (t1_race_armed()) {
 		/* Or nobody has come: the test does not test what it should. */
 		T1_ASSERT(left--);
 		pause_ms();
@@ -129,14 +135,34 @@ void t1_race_begin_work(struct t1_race *race, const char *symbol, void (*call)(v
 	begin(race, DELAYED_CPU, symbol, "", call, arg);
 }
 
+void t1_race_interrupts(const char *bdf)
+{
+	char path[PATH_MAX], cpu[4];
+	struct dirent *entry;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/../msi_irqs", bdf);
+	dir = opendir(path);
+	T1_ASSERT(dir);
+	snprintf(cpu, sizeof(cpu), "%d", DELAYED_CPU);
+	while ((entry = readdir(dir))) {
+		if (*entry->d_name == '.')
+			continue;
+		snprintf(path, sizeof(path), "/proc/irq/%s/smp_affinity_list",
+			 entry->d_name);
+		t1_write_file(path, cpu);
+	}
+	closedir(dir);
+}
+
 bool t1_race_overtaken(void)
 {
-	return find_line(DELAY, "waiting", "");
+	return find_line(T1_RACE_DELAY, "waiting", "");
 }
 
 void t1_race_end(struct t1_race *race)
 {
-	t1_write_file(DELAY, "\n");
+	t1_write_file(T1_RACE_DELAY, "\n");
 	T1_ASSERT(!pthread_join(race->thread, NULL));
 	run_workers_on(-1);
 }
