@@ -134,18 +134,4 @@ TEST_F(log, restored_bars)
 	EXPECT_EQ(0, lines(self->kmsg, "restoring BARs"));
 }
 
-/* A device that is closed has no memory, so that it is enabled when it is opened. */
-TEST_F(log, enabled)
-{
-	const char *bdf = t1_require(T1_EDU, 0);
-	struct t1_device edu;
-	int i;
-
-	for (i = 0; i < TIMES; i++) {
-		t1_device_open(&edu, &self->c, bdf);
-		t1_device_close(&edu);
-	}
-	EXPECT_GT(LIMITED, lines(self->kmsg, "enabling device"));
-}
-
 TEST_HARNESS_MAIN

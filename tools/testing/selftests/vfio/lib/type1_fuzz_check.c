@@ -16,7 +16,7 @@
 
 /* What VFIO, PCI and the IOMMU print in stock kernels for what is done here */
 static const char * const known_lines[] = {
-	"enabling device (",			/* PCI: a device is opened, limited */
+	"enabling device (",			/* PCI: a device is opened the first time */
 	"Invalid PCI ROM header",		/* PCI: a ROM is read that is none, limited */
 	"RLIMIT_MEMLOCK",			/* type1, limited */
 	/* What has nothing to do with it: boot's end, and a busy host */
