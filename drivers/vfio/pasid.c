@@ -215,8 +215,8 @@ static bool vfio_pasid_abandoned(const struct vfio_pasid_owner *owner)
 }
 
 /*
- * The owner that current's mm is. The first request after an exec gives it all
- * that the process had, whichever container it uses.
+ * The owner that current's mm is, or becomes by its first request after an exec,
+ * whichever container it uses.
  */
 static struct vfio_pasid_owner *vfio_pasid_owner_current(void)
 {
@@ -225,10 +225,8 @@ static struct vfio_pasid_owner *vfio_pasid_owner_current(void)
 	if (owner)
 		return owner;
 	list_for_each_entry(owner, &vfio_pasid_owners, entry) {
-		if (vfio_pasid_before_exec(owner)) {
-			vfio_pasid_owner_succeed(owner);
+		if (vfio_pasid_before_exec(owner))
 			return owner;
-		}
 	}
 	return NULL;
 }
@@ -269,6 +267,8 @@ static int vfio_pasid_claim_locked(struct vfio_pasid_container *pc,
 		return -EPERM;
 
 	owner = vfio_pasid_owner_current();
+	if (owner && owner->mm != current->mm)
+		vfio_pasid_owner_succeed(owner);
 	if (owner && owner == old)
 		return 0;
 
@@ -437,9 +437,7 @@ static void vfio_pasid_usage(struct vfio_pasid_container *pc,
 
 	*used = 0;
 	mutex_lock(&vfio_pasid_owners_lock);
-	mine = vfio_pasid_owner_find(current->mm);
-	if (owner && !mine && vfio_pasid_before_exec(owner))
-		mine = owner;
+	mine = vfio_pasid_owner_current();
 	if (owner && (owner == mine || !vfio_pasid_abandoned(owner))) {
 		pasid_owner_usage(&owner->pasids, quota, used);
 		goto out_unlock;

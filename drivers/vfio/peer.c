@@ -47,6 +47,7 @@
 #include <linux/module.h>
 #include <linux/sched.h>
 #include <linux/seq_file.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/vfio.h>
 #include <linux/vfio_peer.h>
@@ -57,8 +58,9 @@
 #define CREATE_TRACE_POINTS
 #include <trace/events/vfio_peer.h>
 
-/* Ranges that a walk visits at a time */
-#define VFIO_PEER_BATCH	64
+/* Ranges, or bytes of them, that a walk visits at a time */
+#define VFIO_PEER_BATCH		64
+#define VFIO_PEER_BATCH_SIZE	SZ_1G
 
 /**
  * struct vfio_peers - the containers that have a device's memory mapped
@@ -214,6 +216,7 @@ static bool vfio_peer_visit(struct vfio_peer *peer, vfio_peer_visit_t visit)
 {
 	struct vfio_peer_range *range;
 	unsigned int count = 0;
+	u64 size = 0;
 	bool more;
 
 	mutex_lock(&peer->space->lock);
@@ -222,7 +225,10 @@ static bool vfio_peer_visit(struct vfio_peer *peer, vfio_peer_visit_t visit)
 						 struct vfio_peer_range,
 						 peer_entry);
 		more = range && visit(peer, range);
-	} while (more && ++count < VFIO_PEER_BATCH);
+		if (more)
+			size += range->size;
+	} while (more && ++count < VFIO_PEER_BATCH &&
+		 size < VFIO_PEER_BATCH_SIZE);
 	mutex_unlock(&peer->space->lock);
 	return more;
 }

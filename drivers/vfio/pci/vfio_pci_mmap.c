@@ -87,7 +87,8 @@ static vm_fault_t vfio_pci_populate(struct vm_area_struct *vma,
 	struct vfio_pci_populate p = {
 		.vma = vma,
 		.pfn = vfio_pci_vma_pfn(vma->vm_private_data, vma, start),
-		.end = pmd_addr_end(addr, vma->vm_end),
+		/* Not pmd_addr_end(): it is no bound where there are two levels */
+		.end = min(vma->vm_end - 1, addr | ~PMD_MASK) + 1,
 	};
 	vm_fault_t ret = VM_FAULT_NOPAGE;
 

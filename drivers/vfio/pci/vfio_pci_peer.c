@@ -124,6 +124,8 @@ void vfio_pci_use_memory(struct vfio_pci_core_device *vdev, bool use)
 	vfio_pci_begin_memory_change(vdev, false);
 	vdev->memory_used = use;
 	vfio_pci_end_memory_change(vdev);
+	/* Nobody is told of a recovery that has failed: a new user begins anew */
+	WRITE_ONCE(vdev->recovering, false);
 	if (use)
 		vfio_pci_bars_restored(vdev);
 }
@@ -137,8 +139,21 @@ void vfio_pci_use_memory(struct vfio_pci_core_device *vdev, bool use)
  */
 void vfio_pci_bars_restored(struct vfio_pci_core_device *vdev)
 {
-	if (vdev->pdev->error_state == pci_channel_io_normal)
+	if (!READ_ONCE(vdev->recovering))
 		vfio_peers_unblock(&vdev->vdev, VFIO_PEER_ERROR);
+}
+
+/* A VF's BARs are in its PF, and so is what enables them: a reset clears it */
+static bool vfio_pci_vf_memory_on(struct pci_dev *vf)
+{
+	struct pci_dev *pf = pci_physfn(vf);
+	int pos = pci_find_ext_capability(pf, PCI_EXT_CAP_ID_SRIOV);
+	u16 ctrl;
+
+	if (!pos)
+		return false;
+	pci_read_config_word(pf, pos + PCI_SRIOV_CTRL, &ctrl);
+	return (ctrl & PCI_SRIOV_CTRL_MSE) && !PCI_POSSIBLE_ERROR(ctrl);
 }
 
 /*
@@ -150,6 +165,11 @@ static bool vfio_pci_bars_lost(struct vfio_pci_core_device *vdev)
 	u32 bar;
 	int i;
 
+	if (vdev->pdev->is_virtfn)
+		return !vfio_pci_vf_memory_on(vdev->pdev) ||
+		       (vdev->sriov_pf_core_dev &&
+			vfio_pci_bars_lost(vdev->sriov_pf_core_dev));
+
 	for (i = 0; i < PCI_STD_NUM_BARS; i++) {
 		if (!vdev->rbar[i])
 			continue;
@@ -159,6 +179,16 @@ static bool vfio_pci_bars_lost(struct vfio_pci_core_device *vdev)
 			return true;
 	}
 	return false;
+}
+
+/* Whoever has unblocked in the midst of it is put right in the end */
+static void vfio_pci_recovered(struct vfio_pci_core_device *vdev)
+{
+	WRITE_ONCE(vdev->recovering, false);
+	if (vfio_pci_bars_lost(vdev))
+		vfio_peers_block(&vdev->vdev, VFIO_PEER_ERROR);
+	else
+		vfio_peers_unblock(&vdev->vdev, VFIO_PEER_ERROR);
 }
 
 /* A PF's VFs have lost their memory with it, or have it again */
@@ -239,27 +269,38 @@ void vfio_pci_core_reset_done(struct pci_dev *pdev)
 	struct vfio_pci_core_device *vdev = dev_get_drvdata(&pdev->dev);
 
 	vfio_pci_block_vfs(vdev, false);
-	if (!vfio_pci_bars_lost(vdev))
-		vfio_pci_bars_restored(vdev);
+	vfio_pci_recovered(vdev);
 	vfio_peers_unblock(&vdev->vdev, VFIO_PEER_RESET);
 }
 EXPORT_SYMBOL_GPL(vfio_pci_core_reset_done);
+
+/**
+ * vfio_pci_error_detected - Error recovery begins
+ * @vdev: device
+ *
+ * It may end in a reset, which loses the BARs.
+ *
+ * Context: under pci_bus_sem and the device lock.
+ */
+void vfio_pci_error_detected(struct vfio_pci_core_device *vdev)
+{
+	WRITE_ONCE(vdev->recovering, true);
+	vfio_peers_block(&vdev->vdev, VFIO_PEER_ERROR);
+}
 
 /**
  * vfio_pci_core_aer_resume - Error recovery is over
  * @pdev: function that is bound to a driver of ours
  *
  * For the resume callback of pci_error_handlers. BARs that the recovery has
- * lost come back when the user turns memory on.
+ * lost come back when the user turns memory on. It is not called when recovery
+ * has failed: then a reset or a new open is the end of it.
  *
  * Context: under pci_bus_sem and the device lock.
  */
 void vfio_pci_core_aer_resume(struct pci_dev *pdev)
 {
-	struct vfio_pci_core_device *vdev = dev_get_drvdata(&pdev->dev);
-
-	if (!vfio_pci_bars_lost(vdev))
-		vfio_pci_bars_restored(vdev);
+	vfio_pci_recovered(dev_get_drvdata(&pdev->dev));
 }
 EXPORT_SYMBOL_GPL(vfio_pci_core_aer_resume);
 

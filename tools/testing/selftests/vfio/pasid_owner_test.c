@@ -203,6 +203,8 @@ static int after_exec_new(int fd)
 	T1_ASSERT(bdf);
 	t1_container_open(&fresh);
 	T1_ASSERT_OK(__t1_group_get(&fresh, t1_group_of(bdf), &group));
+	T1_ASSERT(t1_pasid_info(&fresh).quota == 3 * t1_pasids_per_group());
+	T1_ASSERT(t1_pasid_info(&fresh).used == t1_pasids_per_group() + 1);
 	t1_pasid_alloc(&fresh, 7, 7);
 	T1_ASSERT(t1_pasid_info(&c).quota == 3 * t1_pasids_per_group());
 	T1_ASSERT(__t1_pasid_free(&fresh, 1, LAST) == (int)t1_pasids_per_group() + 2);

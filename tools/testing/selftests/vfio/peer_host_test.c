@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -195,6 +196,47 @@ static void inject_error(void *bdf)
 	EXPECT_TRUE(translated(&self->rig));				\
 } while (0)
 
+static int set_driver(const char *bdf, const char *file)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/drivers/vfio-pci/%s", file);
+	return __t1_write_file(path, bdf);
+}
+
+/*
+ * Recovery fails for a function whose neighbour has no driver, and nobody is told.
+ * Opened anew, the function works as ever.
+ */
+TEST_F(host, recovery_fails)
+{
+	const char *bdf = t1_find_multi(T1_E1000E, 2, 0), *other = t1_find_multi(T1_E1000E, 2, 1);
+	struct t1_target target;
+
+	if (!bdf)
+		SKIP(return, "no group with 2 of it: %s", t1_find_hint(T1_E1000E));
+	ASSERT_EQ(0, set_driver(other, "unbind"));
+	t1_unmap(&self->rig.c, IOVA, SIZE);
+	t1_target_open(&target, bdf, 0, 0x5000);
+	t1_map(&self->rig.c, target.mem, IOVA, SIZE, T1_RW);
+	t1_trace_clear();
+	EXPECT_EQ(0, t1_inject_error(bdf, T1_ERROR_FATAL));
+	expect_events("s");
+	sleep(2);
+	t1_set_command(&target.dev, PCI_COMMAND_MEMORY, true);
+	EXPECT_TRUE(untranslated(&self->rig));
+	t1_target_close(&target);
+
+	t1_target_open(&target, bdf, 0, 0x5000);
+	t1_set_command(&target.dev, PCI_COMMAND_MEMORY, true);
+	t1_map(&self->rig.c, target.mem, IOVA, SIZE, T1_RW);
+	EXPECT_TRUE(translated(&self->rig));
+	EXPECT_TRUE(arrives(&self->rig, &target));
+	t1_target_close(&target);
+	EXPECT_EQ(0, set_driver(other, "bind"));
+	t1_map(&self->rig.c, self->target.mem, IOVA, SIZE, T1_RW);
+}
+
 #define require_race() do {						\
 	if (!t1_race_usable())						\
 		SKIP(return, "%s", T1_RACE_HINT);			\
@@ -318,6 +360,30 @@ TEST_F(pf, reset)
 	EXPECT_EQ(0, write_sysfs(self->pf.bdf, "reset", "1"));
 	expect_events("srsr");
 	EXPECT_TRUE(translated(&self->rig));
+}
+
+/* The port above a function */
+static const char *port_of(const char *bdf)
+{
+	static char path[PATH_MAX];
+	char link[64];
+
+	snprintf(link, sizeof(link), "/sys/bus/pci/devices/%s/..", bdf);
+	T1_ASSERT(realpath(link, path));
+	return strrchr(path, '/') + 1;
+}
+
+/* The reset of the bus loses the memory of VFs for good. QEMU clears the PF's BARs. */
+TEST_F(pf, fatal_error)
+{
+	int ret = t1_inject_error(port_of(self->pf.bdf), T1_ERROR_FATAL);
+
+	if (ret)
+		SKIP(return, "no AER error: %s: %s", strerror(-ret), T1_ERROR_HINT);
+	expect_events("s");
+	sleep(2);
+	expect_events("s");
+	EXPECT_TRUE(untranslated(&self->rig));
 }
 
 TEST_F(pf, map_during_reset)

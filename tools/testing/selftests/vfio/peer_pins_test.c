@@ -110,6 +110,14 @@ TEST_F(pins, unmap)
 	close_target(&self->target, self->area);
 }
 
+/* What ends where IOVAs end could never be unmapped, nor its pages be unpinned. */
+TEST_F(pins, last_page)
+{
+	EXPECT_EQ(-EINVAL, __t1_map(&self->c, self->area, -T1_PAGE, T1_PAGE, T1_RW));
+	EXPECT_EQ(0, __t1_map(&self->c, self->area, IOVA - T1_PAGE, T1_PAGE, T1_RW));
+	t1_unmap(&self->c, IOVA - T1_PAGE, T1_PAGE + TOTAL);
+}
+
 TEST_F(pins, release)
 {
 	struct t1_vtest *dev = &self->dev;
