@@ -27,7 +27,7 @@ read -r release root <<<"$kernel"
 passes "the modules build" scripts/modules
 passes "kvmgt is named as one that will not load" grep -qw kvmgt build/modules-debian/left-out
 passes "selftests on Debian's kernel: ${tests[*]}" \
-	on_debian $vfio/run_vm_tests.sh build/modules-debian/modules -t 3 -r 5 "${tests[@]}"
+	on_debian $vfio/run_vm_tests.sh build/modules-debian/modules -u -t 3 -r 5 "${tests[@]}"
 
 if [[ ! ${VFIO_TEST_LONG:-} ]]; then
 	skip "the package, on an overlay of this host" "takes minutes: make nightly, or VFIO_TEST_LONG=1"
