@@ -10,10 +10,10 @@
  *	echo SYMBOL MILLISECONDS [CALLER] > .../vfio_test_delay/parameters/delay
  *
  * The first task that enters SYMBOL, directly from the function CALLER if there
- * is one, waits there for so long (two seconds at most), or until something else is written. All others
- * pass. An empty line ends it. Who reads the parameter is told whether there
- * is a delay at all ("off"), a task is still to come ("armed"), waits ("waiting") or has
- * gone on ("over").
+ * is one, waits there for so long, two seconds at most, or until something else
+ * is written. All others pass. An empty line ends it. Who reads the parameter is
+ * told whether there is a delay at all ("off"), a task is still to come ("armed"),
+ * waits ("waiting") or has gone on ("over").
  *
  * It can be any function, with any locks held, so the task is busy waiting, with
  * preemption off. Until the kprobe is optimised, some 100 ms after it was set,

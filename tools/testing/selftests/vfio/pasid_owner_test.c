@@ -211,11 +211,17 @@ static int after_exec_new(int fd)
 	return 0;
 }
 
+static void alloc_many(struct t1_container *c, unsigned int count)
+{
+	while (count--)
+		t1_pasid_alloc(c, 8, LAST);
+}
+
 TEST_F(owner, exec_and_a_new_container)
 {
 	const char *bdf = t1_require(T1_IVSHMEM, 1);
 	struct t1_container *c = &self->container, other;
-	unsigned int i, count = t1_pasids_per_group() + 1;
+	unsigned int count = t1_pasids_per_group() + 1;
 	struct t1_group *group;
 	int fd = dup(c->fd);
 
@@ -223,8 +229,7 @@ TEST_F(owner, exec_and_a_new_container)
 		    T1_ASSERT_OK(__t1_group_get(&other, t1_group_of(bdf), &group));
 		    t1_pasid_alloc(&other, 5, 5);
 		    T1_ASSERT(__t1_pasid_free(&other, 5, 5) == 1);
-		    for (i = 0; i < count; i++)
-			    t1_pasid_alloc(c, 8, LAST);
+		    alloc_many(c, count);
 		    T1_ASSERT(dup(group->fd) > 0);
 		    exec_self("--exec-new", fd));
 	close(fd);
