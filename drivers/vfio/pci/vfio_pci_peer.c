@@ -18,7 +18,8 @@
  *
  *	dev_set->lock -> memory_lock -> vfs_lock -> vfio_peers.lock
  *
- * A PF's reset takes the memory of its VFs away, too, so it blocks them.
+ * A PF's reset takes the memory of its VFs away, too, and so may an error: both
+ * block them.
  */
 
 #include <linux/pci.h>
@@ -112,37 +113,6 @@ void vfio_pci_dev_set_end_memory_change(struct vfio_device_set *dev_set)
 		vfio_pci_end_memory_change(cur);
 }
 
-/**
- * vfio_pci_use_memory - The device was opened, or is about to be closed
- * @vdev: device
- * @use: its config space may be looked at from now on, or no longer
- *
- * Runtime PM and resets by the host go on while a device is closed.
- */
-void vfio_pci_use_memory(struct vfio_pci_core_device *vdev, bool use)
-{
-	vfio_pci_begin_memory_change(vdev, false);
-	vdev->memory_used = use;
-	vfio_pci_end_memory_change(vdev);
-	/* Nobody is told of a recovery that has failed: a new user begins anew */
-	WRITE_ONCE(vdev->recovering, false);
-	if (use)
-		vfio_pci_bars_restored(vdev);
-}
-
-/**
- * vfio_pci_bars_restored - The BARs are what they were at open
- * @vdev: device
- *
- * That is the end of what error recovery has left undone, unless it is still
- * under way.
- */
-void vfio_pci_bars_restored(struct vfio_pci_core_device *vdev)
-{
-	if (!READ_ONCE(vdev->recovering))
-		vfio_peers_unblock(&vdev->vdev, VFIO_PEER_ERROR);
-}
-
 /* A VF's BARs are in its PF, and so is what enables them: a reset clears it */
 static bool vfio_pci_vf_memory_on(struct pci_dev *vf)
 {
@@ -166,9 +136,7 @@ static bool vfio_pci_bars_lost(struct vfio_pci_core_device *vdev)
 	int i;
 
 	if (vdev->pdev->is_virtfn)
-		return !vfio_pci_vf_memory_on(vdev->pdev) ||
-		       (vdev->sriov_pf_core_dev &&
-			vfio_pci_bars_lost(vdev->sriov_pf_core_dev));
+		return !vfio_pci_vf_memory_on(vdev->pdev);
 
 	for (i = 0; i < PCI_STD_NUM_BARS; i++) {
 		if (!vdev->rbar[i])
@@ -181,17 +149,39 @@ static bool vfio_pci_bars_lost(struct vfio_pci_core_device *vdev)
 	return false;
 }
 
-/* Whoever has unblocked in the midst of it is put right in the end */
-static void vfio_pci_recovered(struct vfio_pci_core_device *vdev)
+/**
+ * vfio_pci_use_memory - The device was opened, or is about to be closed
+ * @vdev: device
+ * @use: its config space may be looked at from now on, or no longer
+ *
+ * Runtime PM and resets by the host go on while a device is closed.
+ */
+void vfio_pci_use_memory(struct vfio_pci_core_device *vdev, bool use)
 {
-	WRITE_ONCE(vdev->recovering, false);
-	if (vfio_pci_bars_lost(vdev))
-		vfio_peers_block(&vdev->vdev, VFIO_PEER_ERROR);
-	else
+	vfio_pci_begin_memory_change(vdev, false);
+	vdev->memory_used = use;
+	vfio_pci_end_memory_change(vdev);
+	if (use) {
+		/* Nobody is told of a recovery that has failed: begin anew */
+		WRITE_ONCE(vdev->recovering, false);
+		vfio_pci_bars_restored(vdev);
+	}
+}
+
+/**
+ * vfio_pci_bars_restored - The BARs may be what they were at open
+ * @vdev: device
+ *
+ * If they are, that is the end of what error recovery has left undone, unless it
+ * is still under way.
+ */
+void vfio_pci_bars_restored(struct vfio_pci_core_device *vdev)
+{
+	if (!READ_ONCE(vdev->recovering) && !vfio_pci_bars_lost(vdev))
 		vfio_peers_unblock(&vdev->vdev, VFIO_PEER_ERROR);
 }
 
-/* A PF's VFs have lost their memory with it, or have it again */
+/* A PF's VFs lose their memory with it, and may have it again */
 static void vfio_pci_block_vfs(struct vfio_pci_core_device *pf, bool block)
 {
 	struct vfio_pci_core_device *vf;
@@ -199,10 +189,16 @@ static void vfio_pci_block_vfs(struct vfio_pci_core_device *pf, bool block)
 	mutex_lock(&pf->vfs_lock);
 	pf->vfs_blocked = block;
 	list_for_each_entry(vf, &pf->vfs, vfs_item) {
-		if (block)
+		if (block) {
 			vfio_peers_block(&vf->vdev, VFIO_PEER_PF);
+			continue;
+		}
+		/* Not every VF is on a bus where recovery looks for it */
+		if (vfio_pci_bars_lost(vf))
+			vfio_peers_block(&vf->vdev, VFIO_PEER_ERROR);
 		else
-			vfio_peers_unblock(&vf->vdev, VFIO_PEER_PF);
+			vfio_pci_bars_restored(vf);
+		vfio_peers_unblock(&vf->vdev, VFIO_PEER_PF);
 	}
 	mutex_unlock(&pf->vfs_lock);
 }
@@ -269,7 +265,10 @@ void vfio_pci_core_reset_done(struct pci_dev *pdev)
 	struct vfio_pci_core_device *vdev = dev_get_drvdata(&pdev->dev);
 
 	vfio_pci_block_vfs(vdev, false);
-	vfio_pci_recovered(vdev);
+	/* Otherwise recovery has failed, or is about to reset the bus */
+	WRITE_ONCE(vdev->recovering, false);
+	if (pdev->error_state == pci_channel_io_normal)
+		vfio_pci_bars_restored(vdev);
 	vfio_peers_unblock(&vdev->vdev, VFIO_PEER_RESET);
 }
 EXPORT_SYMBOL_GPL(vfio_pci_core_reset_done);
@@ -286,6 +285,7 @@ void vfio_pci_error_detected(struct vfio_pci_core_device *vdev)
 {
 	WRITE_ONCE(vdev->recovering, true);
 	vfio_peers_block(&vdev->vdev, VFIO_PEER_ERROR);
+	vfio_pci_block_vfs(vdev, true);
 }
 
 /**
@@ -300,7 +300,13 @@ void vfio_pci_error_detected(struct vfio_pci_core_device *vdev)
  */
 void vfio_pci_core_aer_resume(struct pci_dev *pdev)
 {
-	vfio_pci_recovered(dev_get_drvdata(&pdev->dev));
+	struct vfio_pci_core_device *vdev = dev_get_drvdata(&pdev->dev);
+
+	/* A reset in the midst of it may have unblocked */
+	vfio_peers_block(&vdev->vdev, VFIO_PEER_ERROR);
+	WRITE_ONCE(vdev->recovering, false);
+	vfio_pci_bars_restored(vdev);
+	vfio_pci_block_vfs(vdev, false);
 }
 EXPORT_SYMBOL_GPL(vfio_pci_core_aer_resume);
 

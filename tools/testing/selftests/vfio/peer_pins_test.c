@@ -118,6 +118,18 @@ TEST_F(pins, last_page)
 	t1_unmap(&self->c, IOVA - T1_PAGE, T1_PAGE + TOTAL);
 }
 
+/* Up to there, all can be unmapped. */
+TEST_F(pins, unmap_to_the_end)
+{
+	__u64 unmapped = 0;
+
+	t1_unmap(&self->c, IOVA, TOTAL);
+	if (__t1_map(&self->c, self->area, -2 * T1_PAGE, T1_PAGE, T1_RW))
+		SKIP(return, "the IOMMU has fewer bits");
+	EXPECT_EQ(0, __t1_unmap(&self->c, -2 * T1_PAGE, 2 * T1_PAGE, &unmapped));
+	EXPECT_EQ(T1_PAGE, unmapped);
+}
+
 TEST_F(pins, release)
 {
 	struct t1_vtest *dev = &self->dev;
