@@ -169,34 +169,6 @@ TEST_F(host, fatal_error)
 	EXPECT_TRUE(arrives(&self->rig, &self->target));
 }
 
-/* Calls for t1_race_begin() */
-
-static void host_reset(void *bdf)
-{
-	T1_ASSERT_OK(write_sysfs(bdf, "reset", "1"));
-}
-
-static void inject_error(void *bdf)
-{
-	T1_ASSERT_OK(t1_inject_error(bdf, T1_ERROR_NOT_FATAL));
-}
-
-/* Map while memory is lost: nobody waits, and there is no translation yet. */
-#define expect_map_meanwhile(mem, symbol, call, arg) do {		\
-	struct t1_race __race;						\
-									\
-	t1_unmap(&self->rig.c, IOVA, SIZE);				\
-	t1_trace_clear();						\
-	t1_race_begin(&__race, symbol, "", call, arg);			\
-	t1_map(&self->rig.c, mem, IOVA, SIZE, T1_RW);			\
-	EXPECT_TRUE(untranslated(&self->rig));				\
-	EXPECT_EQ(1, t1_told(&self->rig.c, "vfio-peer-suspended"));	\
-	EXPECT_TRUE(t1_race_overtaken());				\
-	t1_race_end(&__race);						\
-	expect_events("mr");						\
-	EXPECT_TRUE(translated(&self->rig));				\
-} while (0)
-
 static int set_driver(const char *bdf, const char *file)
 {
 	char path[PATH_MAX];
@@ -236,31 +208,6 @@ TEST_F(host, recovery_fails)
 	t1_target_close(&target);
 	EXPECT_EQ(0, set_driver(other, "bind"));
 	t1_map(&self->rig.c, self->target.mem, IOVA, SIZE, T1_RW);
-}
-
-#define require_race() do {						\
-	if (!t1_race_usable())						\
-		SKIP(return, "%s", T1_RACE_HINT);			\
-} while (0)
-
-/* The function was reset, and VFIO has not been told yet. */
-TEST_F(host, map_during_sysfs_reset)
-{
-	require_race();
-	expect_map_meanwhile(self->target.mem, "vfio_pci_core_reset_done", host_reset,
-			     (char *)self->bdf);
-	EXPECT_TRUE(arrives(&self->rig, &self->target));
-}
-
-TEST_F(host, map_during_error)
-{
-	require_race();
-	require_error(T1_ERROR_NOT_FATAL);
-	expect_events("sr");
-	t1_race_interrupts(self->bdf);
-	expect_map_meanwhile(self->target.mem, "vfio_pci_core_aer_resume", inject_error,
-			     (char *)self->bdf);
-	EXPECT_TRUE(arrives(&self->rig, &self->target));
 }
 
 /* The PF takes the memory of its VFs along when it is reset. */
@@ -419,12 +366,6 @@ TEST_F(pf, fatal_error)
 	set_memory_of_vfs(self->pf.bdf, true);
 	EXPECT_EQ(0, write_sysfs(self->pf.bdf, "reset", "1"));
 	EXPECT_TRUE(translated(&self->rig));
-}
-
-TEST_F(pf, map_during_reset)
-{
-	require_race();
-	expect_map_meanwhile(self->mem, "vfio_pci_core_reset_done", host_reset, self->pf.bdf);
 }
 
 TEST_HARNESS_MAIN

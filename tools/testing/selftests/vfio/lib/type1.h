@@ -366,8 +366,6 @@ void t1_race_begin(struct t1_race *race, const char *symbol, const char *caller,
 /* The same for a function that a worker calls, as a consequence. */
 void t1_race_begin_work(struct t1_race *race, const char *symbol, void (*call)(void *arg),
 			void *arg);
-/* What handles interrupts of the port above a function is delayed as the call is. */
-void t1_race_interrupts(const char *bdf);
 /* Does it wait still? If not, who asks has waited for it. */
 bool t1_race_overtaken(void);
 /* Let it go on, until the call returns. */

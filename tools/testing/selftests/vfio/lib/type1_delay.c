@@ -5,9 +5,7 @@
  * else would come to run.
  */
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <errno.h>
-#include <limits.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -78,7 +76,7 @@ static int delay(const char *symbol, const char *caller)
 
 static void delay_start(const char *symbol, const char *caller)
 {
-	int ret = delay(symbol, caller), left = 300;
+	int ret = delay(symbol, caller), left = 3000;
 
 	/* With lockdep there is another one by that name */
 	if (ret == -ENOENT && !strcmp(symbol, "mutex_lock"))
@@ -133,26 +131,6 @@ void t1_race_begin_work(struct t1_race *race, const char *symbol, void (*call)(v
 			void *arg)
 {
 	begin(race, DELAYED_CPU, symbol, "", call, arg);
-}
-
-void t1_race_interrupts(const char *bdf)
-{
-	char path[PATH_MAX], cpu[4];
-	struct dirent *entry;
-	DIR *dir;
-
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/../msi_irqs", bdf);
-	dir = opendir(path);
-	T1_ASSERT(dir);
-	snprintf(cpu, sizeof(cpu), "%d", DELAYED_CPU);
-	while ((entry = readdir(dir))) {
-		if (*entry->d_name == '.')
-			continue;
-		snprintf(path, sizeof(path), "/proc/irq/%s/smp_affinity_list",
-			 entry->d_name);
-		t1_write_file(path, cpu);
-	}
-	closedir(dir);
 }
 
 bool t1_race_overtaken(void)
