@@ -181,6 +181,13 @@ void vfio_pci_bars_restored(struct vfio_pci_core_device *vdev)
 		vfio_peers_unblock(&vdev->vdev, VFIO_PEER_ERROR);
 }
 
+/* Whoever has unblocked in between is put right */
+static void vfio_pci_check_bars(struct vfio_pci_core_device *vdev)
+{
+	vfio_peers_block(&vdev->vdev, VFIO_PEER_ERROR);
+	vfio_pci_bars_restored(vdev);
+}
+
 /* A PF's VFs lose their memory with it, and may have it again */
 static void vfio_pci_block_vfs(struct vfio_pci_core_device *pf, bool block)
 {
@@ -194,10 +201,7 @@ static void vfio_pci_block_vfs(struct vfio_pci_core_device *pf, bool block)
 			continue;
 		}
 		/* Not every VF is on a bus where recovery looks for it */
-		if (vfio_pci_bars_lost(vf))
-			vfio_peers_block(&vf->vdev, VFIO_PEER_ERROR);
-		else
-			vfio_pci_bars_restored(vf);
+		vfio_pci_check_bars(vf);
 		vfio_peers_unblock(&vf->vdev, VFIO_PEER_PF);
 	}
 	mutex_unlock(&pf->vfs_lock);
@@ -302,10 +306,8 @@ void vfio_pci_core_aer_resume(struct pci_dev *pdev)
 {
 	struct vfio_pci_core_device *vdev = dev_get_drvdata(&pdev->dev);
 
-	/* A reset in the midst of it may have unblocked */
-	vfio_peers_block(&vdev->vdev, VFIO_PEER_ERROR);
 	WRITE_ONCE(vdev->recovering, false);
-	vfio_pci_bars_restored(vdev);
+	vfio_pci_check_bars(vdev);
 	vfio_pci_block_vfs(vdev, false);
 }
 EXPORT_SYMBOL_GPL(vfio_pci_core_aer_resume);

@@ -169,14 +169,6 @@ TEST_F(host, fatal_error)
 	EXPECT_TRUE(arrives(&self->rig, &self->target));
 }
 
-static int set_driver(const char *bdf, const char *file)
-{
-	char path[PATH_MAX];
-
-	snprintf(path, sizeof(path), "/sys/bus/pci/drivers/vfio-pci/%s", file);
-	return __t1_write_file(path, bdf);
-}
-
 /*
  * Recovery fails for a function whose neighbour has no driver, and nobody is told.
  * Opened anew, the function works as ever.
@@ -188,7 +180,7 @@ TEST_F(host, recovery_fails)
 
 	if (!bdf)
 		SKIP(return, "no group with 2 of it: %s", t1_find_hint(T1_E1000E));
-	ASSERT_EQ(0, set_driver(other, "unbind"));
+	ASSERT_EQ(0, write_sysfs(bdf, "driver/unbind", other));
 	t1_unmap(&self->rig.c, IOVA, SIZE);
 	t1_target_open(&target, bdf, 0, 0x5000);
 	t1_map(&self->rig.c, target.mem, IOVA, SIZE, T1_RW);
@@ -206,7 +198,7 @@ TEST_F(host, recovery_fails)
 	EXPECT_TRUE(translated(&self->rig));
 	EXPECT_TRUE(arrives(&self->rig, &target));
 	t1_target_close(&target);
-	EXPECT_EQ(0, set_driver(other, "bind"));
+	EXPECT_EQ(0, write_sysfs(bdf, "driver/bind", other));
 	t1_map(&self->rig.c, self->target.mem, IOVA, SIZE, T1_RW);
 }
 

@@ -76,7 +76,7 @@ static int delay(const char *symbol, const char *caller)
 
 static void delay_start(const char *symbol, const char *caller)
 {
-	int ret = delay(symbol, caller), left = 3000;
+	int ret = delay(symbol, caller), left = 300;
 
 	/* With lockdep there is another one by that name */
 	if (ret == -ENOENT && !strcmp(symbol, "mutex_lock"))
