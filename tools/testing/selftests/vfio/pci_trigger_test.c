@@ -152,15 +152,6 @@ TEST_F(trigger, close)
 	EXPECT_EQ(0, signals(self->fd));
 }
 
-/*
- * Recovery goes on after it told the user, with the device locked: whoever opens or
- * resets the device then gets EAGAIN.
- */
-static void let_recovery_end(void)
-{
-	sleep(2);
-}
-
 struct replacer {
 	struct t1_device dev;
 	bool stop;
@@ -198,7 +189,7 @@ TEST(errors_while_replaced)
 	for (i = ret = 0; !ret && i < 20; i++)
 		ret = t1_inject_error(bdf, T1_ERROR_NOT_FATAL);
 	if (!ret)
-		let_recovery_end();
+		t1_let_recovery_end();
 	__atomic_store_n(&r.stop, true, __ATOMIC_RELAXED);
 	pthread_join(thread, NULL);
 	t1_device_close(&r.dev);
@@ -232,7 +223,7 @@ TEST(error_interrupt_reset)
 		/* The harness ends a wait without end. */
 		EXPECT_EQ(sizeof(count), read(fd, &count, sizeof(count)));
 		EXPECT_EQ(1, count);
-		let_recovery_end();
+		t1_let_recovery_end();
 	}
 	t1_device_close(&dev);
 	t1_container_close(&c);

@@ -158,8 +158,8 @@ TEST_F(host, fatal_error)
 {
 	require_error(T1_ERROR_FATAL);
 	expect_events("s");
-	/* Recovery goes on for a while; one more reset cannot get in its way. */
-	sleep(2);
+	/* One more reset cannot get in its way. */
+	t1_let_recovery_end();
 	EXPECT_TRUE(untranslated(&self->rig));
 	EXPECT_EQ(0, __t1_reset(&self->target.dev));
 	EXPECT_TRUE(untranslated(&self->rig));
@@ -187,7 +187,7 @@ TEST_F(host, recovery_fails)
 	t1_trace_clear();
 	EXPECT_EQ(0, t1_inject_error(bdf, T1_ERROR_FATAL));
 	expect_events("s");
-	sleep(2);
+	t1_let_recovery_end();
 	t1_set_command(&target.dev, PCI_COMMAND_MEMORY, true);
 	EXPECT_TRUE(untranslated(&self->rig));
 	t1_target_close(&target);
@@ -351,7 +351,7 @@ TEST_F(pf, fatal_error)
 		SKIP(return, "no AER error: %s: %s", strerror(-ret), T1_ERROR_HINT);
 	}
 	expect_events("s");
-	sleep(2);
+	t1_let_recovery_end();
 	EXPECT_TRUE(untranslated(&self->rig));
 	t1_set_command(&self->vf, PCI_COMMAND_MASTER, true);
 	EXPECT_TRUE(untranslated(&self->rig));

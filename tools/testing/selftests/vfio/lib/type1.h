@@ -106,6 +106,11 @@ int __t1_feature(struct t1_device *dev, __u32 feature);
 
 /* Have the host recover from an error, after it has dealt with the one before. */
 int t1_inject_error(const char *bdf, __u32 status);
+/*
+ * Recovery goes on after it told the user, with the device locked: whoever opens or
+ * resets the device then gets EAGAIN.
+ */
+void t1_let_recovery_end(void);
 #define T1_ERROR_HINT	"run as root, with CONFIG_PCIEAER_INJECT"
 
 /* type1_find.c: which devices the tests may use */

@@ -260,3 +260,8 @@ int t1_inject_error(const char *bdf, __u32 status)
 		usleep(10000);
 	return ret;
 }
+
+void t1_let_recovery_end(void)
+{
+	sleep(2);
+}
