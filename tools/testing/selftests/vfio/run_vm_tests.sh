@@ -1,15 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Run the tests in machines that vmtest.sh boots: one machine for all tests that
-# need the same devices. Tests are run by root, then by a user who was given the group
-# files and nothing else, or by one of them.
+# Run the tests in a machine that vmtest.sh boots, with devices for all of them. Tests
+# are run by root, then by a user who was given the group files and nothing else, or by
+# one of them.
 set -uo pipefail
 
 here=$(dirname "$(readlink -f "$0")")
 . "$here/kernel_state.sh"
 
-# Devices, by machine. The functions of one slot share a group.
+# Devices of the machine. The functions of one slot share a group.
 root_port() { # number, slot
 	# Faster links have to train after a bus reset, which QEMU does not emulate.
 	echo "-device pcie-root-port,id=rp$1,chassis=$1,addr=$2.0,x-speed=2_5"
@@ -33,56 +33,53 @@ ivshmem() { # name, slot, size
 }
 
 # BARs are small: KASAN fills a shadow for each that is mapped.
-declare -A machines=(
-	[devices]="
-		-device edu,addr=10.0 -device edu,addr=16.0
-		$(ivshmem m1 11 32M) $(ivshmem m2 12 16M)
-		$(root_port 1 13) $(nvme d0 rp1 0)
-		$(root_port 2 14) -device e1000e,bus=rp2,addr=0.0,multifunction=on
-		-device e1000e,bus=rp2,addr=0.1,multifunction=on
-		$(root_port 3 15) -device e1000e,bus=rp3
-		$(root_port 4 17) $(nvme_pf d1 rp4)"
-)
+devices="
+	-device edu,addr=10.0 -device edu,addr=16.0
+	$(ivshmem m1 11 32M) $(ivshmem m2 12 16M)
+	$(root_port 1 13) $(nvme d0 rp1 0)
+	$(root_port 2 14) -device e1000e,bus=rp2,addr=0.0,multifunction=on
+	-device e1000e,bus=rp2,addr=0.1,multifunction=on
+	$(root_port 3 15) -device e1000e,bus=rp3
+	$(root_port 4 17) $(nvme_pf d1 rp4)"
 
-
-# name | machine | who (root, user, both; each: both, with tests that only root can run;
+# name | who (root, user, both; each: both, with tests that only root can run;
 # last: root, without VFIO's modules) | seconds | command
 tests='
-bar_layout       | devices | both | 120 | bar_layout_test
-bar_zap          | devices | both | 300 | bar_zap_test
-bar_fault_storm  | devices | both | 180 | bar_fault_storm_test
-bar_first_use    | devices | both | 120 | bar_first_use_test
-group_window     | devices | root | 120 | group_window_test
-hot_reset        | devices | both | 180 | hot_reset_test
-module_fail_nth  | devices | last | 300 | module_fail_nth
-container_fdinfo | devices | both | 60  | container_fdinfo_test
-container_race   | devices | both | 60  | container_race_test
-device_fail_nth  | devices | root | 180 | device_fail_nth
-device_inode     | devices | each | 300 | device_inode_test
-device_inode_sh  | devices | root | 120 | device_inode_test.sh
-pasid_uapi       | devices | both | 120 | pasid_uapi_test
-pasid_owner      | devices | both | 180 | pasid_owner_test
-pasid_limits     | devices | root | 400 | pasid_limits_test
-pasid_device     | devices | each | 180 | pasid_device_test
-pasid_window     | devices | root | 180 | pasid_window_test
-pasid_random     | devices | user | 120 | pasid_random_test
-pasid_trace      | devices | root | 60  | pasid_trace_test
-pasid_fail_nth   | devices | root | 120 | pasid_fail_nth
-pci_log          | devices | each | 60  | pci_log_test
-pci_trigger      | devices | each | 60  | pci_trigger_test
-peer_dma         | devices | each | 240 | peer_dma_test
-peer_fail_nth    | devices | root | 120 | peer_fail_nth
-peer_host        | devices | root | 120 | peer_host_test
-peer_random      | devices | both | 240 | peer_random_test
-peer_pins        | devices | both | 60  | peer_pins_test
-peer_reset       | devices | both | 120 | peer_reset_test
-peer_reap        | devices | both | 120 | peer_reap_test
-peer_update      | devices | each | 120 | peer_update_test
-peer_walk        | devices | both | 120 | peer_walk_test
-peer_window      | devices | root | 180 | peer_window_test
-type1_fuzz       | devices | both | 240 | type1_fuzz_test
-type1_memcg      | devices | root | 120 | type1_memcg_test
-vfio_probe       | devices | root | 120 | vfio_probe_test.sh
+bar_layout       | both | 120 | bar_layout_test
+bar_zap          | both | 300 | bar_zap_test
+bar_fault_storm  | both | 180 | bar_fault_storm_test
+bar_first_use    | both | 120 | bar_first_use_test
+group_window     | root | 120 | group_window_test
+hot_reset        | both | 180 | hot_reset_test
+module_fail_nth  | last | 300 | module_fail_nth
+container_fdinfo | both | 60  | container_fdinfo_test
+container_race   | both | 60  | container_race_test
+device_fail_nth  | root | 180 | device_fail_nth
+device_inode     | each | 300 | device_inode_test
+device_inode_sh  | root | 120 | device_inode_test.sh
+pasid_uapi       | both | 120 | pasid_uapi_test
+pasid_owner      | both | 180 | pasid_owner_test
+pasid_limits     | root | 400 | pasid_limits_test
+pasid_device     | each | 180 | pasid_device_test
+pasid_window     | root | 180 | pasid_window_test
+pasid_random     | user | 120 | pasid_random_test
+pasid_trace      | root | 60  | pasid_trace_test
+pasid_fail_nth   | root | 120 | pasid_fail_nth
+pci_log          | each | 60  | pci_log_test
+pci_trigger      | each | 60  | pci_trigger_test
+peer_dma         | each | 240 | peer_dma_test
+peer_fail_nth    | root | 120 | peer_fail_nth
+peer_host        | root | 120 | peer_host_test
+peer_random      | both | 240 | peer_random_test
+peer_pins        | both | 60  | peer_pins_test
+peer_reset       | both | 120 | peer_reset_test
+peer_reap        | both | 120 | peer_reap_test
+peer_update      | each | 120 | peer_update_test
+peer_walk        | both | 120 | peer_walk_test
+peer_window      | root | 180 | peer_window_test
+type1_fuzz       | both | 240 | type1_fuzz_test
+type1_memcg      | root | 120 | type1_memcg_test
+vfio_probe       | root | 120 | vfio_probe_test.sh
 '
 
 usage() {
@@ -104,11 +101,11 @@ usage() {
 	EOF_USAGE
 }
 
-# Lines "name machine who seconds command" of the tests named, all by default;
-# of these, every one that belongs to the part; "both" and "each" differ with -u
+# Lines "name who seconds command" of the tests named, all by default; of these,
+# every one that belongs to the part; "both" and "each" differ with -u
 selected() {
-	local name machine who seconds command number=0
-	while IFS='|' read -r name machine who seconds command; do
+	local name who seconds command number=0
+	while IFS='|' read -r name who seconds command; do
 		name=${name// /}
 		[[ $name ]] || continue
 		[[ $# == 0 || " $* " == *" $name "* ]] || continue
@@ -116,7 +113,7 @@ selected() {
 		[[ ! $unprivileged || $who != both ]] || who=user
 		[[ $who != each ]] || who=both
 		if ((number++ % parts + 1 == part)); then
-			echo "$name ${machine// /} $who ${seconds// /} $command"
+			echo "$name $who ${seconds// /} $command"
 		fi
 	done <<<"$tests"
 }
@@ -217,12 +214,15 @@ run_kunit() {
 	done
 }
 
-inside() { # factor, seconds, test...
-	local factor=$1 name machine who seconds command user
-	export VFIO_TEST_SECONDS=$2
+inside() { # test...
+	local name who seconds command user
+	# Built in place by the kernel's make, or by the repository's.
+	PATH=$here:$here/../../../../build/kselftests:$PATH
+	cd "$here" || exit 1
+	[[ ! $trace ]] || export T1_FAIL_TRACE=1
+	export VFIO_TEST_SECONDS=$random
 	# Not a locale's files to open for each program
 	export LC_ALL=C
-	shift 2
 	echo "# $(uname -r)"
 	# So that the user can hold a lock as well (FUSE would do, too), and read the log.
 	sysctl -q vm.unprivileged_userfaultfd=1 kernel.dmesg_restrict=0
@@ -230,7 +230,7 @@ inside() { # factor, seconds, test...
 	modprobe -q vfio_test_delay
 	echo +misc 2>/dev/null >/sys/fs/cgroup/cgroup.subtree_control
 	"$here/bind.sh" -f -u nobody --all-test-devices | sed 's/^/# bound: /' || exit 1
-	while read -r name machine who seconds command; do
+	while read -r name who seconds command; do
 		for user in root user; do
 			[[ $who == "$user" || $who == both ]] || continue
 			# shellcheck disable=SC2086 # a command may have arguments
@@ -239,7 +239,7 @@ inside() { # factor, seconds, test...
 	done < <(selected "$@")
 	[[ ! $gcov ]] || run_kunit
 	report "the modules can be unloaded" "$(unload_vfio 2>&1 || lsmod)"
-	while read -r name machine who seconds command; do
+	while read -r name who seconds command; do
 		[[ $who == last ]] || continue
 		# shellcheck disable=SC2086
 		run_program root "$name" $((seconds * factor)) $command
@@ -249,17 +249,12 @@ inside() { # factor, seconds, test...
 	exit 0
 }
 
+# In the machine it is called with the same options again, after --inside.
 vmtest=() factor=1 part=1 parts=1 gcov='' trace='' unprivileged='' random=${VFIO_TEST_SECONDS:-20}
+inside=''
 if [[ ${1:-} == --inside ]]; then
-	cd "$here" || exit 1
-	# Built in place by the kernel's make, or by the repository's.
-	PATH=$here:$here/../../../../build/kselftests:$PATH
+	inside=1
 	shift
-	gcov=$1
-	[[ ! $2 ]] || export T1_FAIL_TRACE=1
-	unprivileged=$3
-	shift 3
-	inside "$@"
 fi
 while getopts k:m:a:t:p:r:g:fuh opt; do
 	case $opt in
@@ -280,29 +275,28 @@ for name; do
 	[[ $(part=1 parts=1; selected "$name") ]] || { echo "${0##*/}: no test $name" >&2; usage >&2; exit 1; }
 done
 
+[[ ! $inside ]] || inside "$@"
+
 if [[ $gcov ]]; then
 	vmtest+=(-q "-fsdev local,id=gcov,path=$gcov,security_model=none"
 		 -q "-device virtio-9p-pci,fsdev=gcov,mount_tag=gcov,addr=1b.0")
 fi
 
+names=() limit=60
+while read -r name who seconds _; do
+	names+=("$name")
+	runs=1
+	[[ $who != both ]] || runs=2
+	limit=$((limit + runs * (seconds * factor + random)))
+done < <(selected "$@")
+
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-for machine in $(selected "$@" | awk '!seen[$2]++ { print $2 }'); do
-	names=() limit=60
-	while read -r name on who seconds _; do
-		[[ $on == "$machine" ]] || continue
-		names+=("$name")
-		runs=1
-		[[ $who != both ]] || runs=2
-		limit=$((limit + runs * (seconds * factor + random)))
-	done < <(selected "$@")
-	"$here/vmtest.sh" "${vmtest[@]}" -t "$limit" -q "${machines[$machine]//[$'\n\t']/ }" -- \
-		"$here/run_vm_tests.sh" --inside "$gcov" "$trace" "$unprivileged" "$factor" "$random" "${names[@]}" 2>&1 | tee -a "$log"
-	status=${PIPESTATUS[0]}
-	if [[ $status != 0 ]]; then
-		echo "not ok - machine $machine # vmtest.sh returned $status" | tee -a "$log"
-	fi
-done
+"$here/vmtest.sh" "${vmtest[@]}" -t "$limit" -q "${devices//[$'\n\t']/ }" -- \
+	"$here/run_vm_tests.sh" --inside -t "$factor" -r "$random" ${gcov:+-g "$gcov"} \
+	${trace:+-f} ${unprivileged:+-u} "${names[@]}" 2>&1 | tee "$log"
+status=${PIPESTATUS[0]}
+[[ $status == 0 ]] || echo "not ok - the machine # vmtest.sh returned $status" | tee -a "$log"
 
 awk '
 	/^not ok / { failed++; next }
