@@ -84,7 +84,7 @@ struct pasid {
 /**
  * struct pasid_batch - PASIDs that were taken from their owner in one hold
  * @list: pasid.newest
- * @token: the owner's, who may be gone before consumers are told
+ * @token: of the owner at that time, who may be gone before consumers are told
  * @count: how many
  */
 struct pasid_batch {
@@ -162,11 +162,10 @@ static void pasid_release_dead(struct work_struct *work)
 
 /* Freeing, in batches */
 
-static void pasid_batch_init(struct pasid_batch *batch,
-			     struct pasid_owner *owner)
+static void pasid_batch_init(struct pasid_batch *batch)
 {
 	INIT_LIST_HEAD(&batch->list);
-	batch->token = READ_ONCE(owner->token);
+	batch->token = NULL;
 	batch->count = 0;
 }
 
@@ -187,6 +186,7 @@ static void pasid_take(struct pasid *pasid, struct pasid_batch *batch)
 	pool->count--;
 	pool->owner->live--;
 	pool->owner->count--;
+	batch->token = pool->owner->token;
 	batch->count++;
 }
 
@@ -356,7 +356,7 @@ static void pasid_free_batches(struct pasid_owner *owner,
 	unsigned long count = 0;
 
 	do {
-		pasid_batch_init(&batch, owner);
+		pasid_batch_init(&batch);
 		spin_lock(&pasid_lock);
 		if (pool)
 			pasid_pool_take(pool, &batch);
@@ -368,7 +368,7 @@ static void pasid_free_batches(struct pasid_owner *owner,
 	} while (batch.count);
 
 	if (count)
-		trace_pasid_reclaim(owner->token, count);
+		trace_pasid_reclaim(READ_ONCE(owner->token), count);
 }
 
 /**
@@ -405,7 +405,7 @@ void pasid_pool_init(struct pasid_pool *pool, struct pasid_owner *owner)
 EXPORT_SYMBOL_GPL(pasid_pool_init);
 
 /**
- * pasid_pool_move_quota - Give a pool and its share of quota to another owner
+ * pasid_pool_move - Give a pool and its share of quota to another owner
  * @pool: the pool
  * @owner: the new owner
  * @quota: what the new owner may have from then on
@@ -418,8 +418,8 @@ EXPORT_SYMBOL_GPL(pasid_pool_init);
  * Return: 0, or -EDQUOT and nothing has changed, if the PASIDs do not fit into
  * @quota.
  */
-int pasid_pool_move_quota(struct pasid_pool *pool, struct pasid_owner *owner,
-			  unsigned int quota)
+int pasid_pool_move(struct pasid_pool *pool, struct pasid_owner *owner,
+		    unsigned int quota)
 {
 	struct pasid_owner *old;
 	int ret = -EDQUOT;
@@ -440,20 +440,6 @@ int pasid_pool_move_quota(struct pasid_pool *pool, struct pasid_owner *owner,
 out_unlock:
 	spin_unlock(&pasid_lock);
 	return ret;
-}
-EXPORT_SYMBOL_GPL(pasid_pool_move_quota);
-
-/**
- * pasid_pool_move - Give a pool to another owner, with all of its PASIDs
- * @pool: the pool
- * @owner: the new owner, whose quota stays as it is and is not changed meanwhile
- *
- * Context: as for pasid_pool_move_quota().
- * Return: as pasid_pool_move_quota() does.
- */
-int pasid_pool_move(struct pasid_pool *pool, struct pasid_owner *owner)
-{
-	return pasid_pool_move_quota(pool, owner, READ_ONCE(owner->quota));
 }
 EXPORT_SYMBOL_GPL(pasid_pool_move);
 
@@ -504,17 +490,20 @@ void pasid_pool_destroy(struct pasid_pool *pool)
 }
 EXPORT_SYMBOL_GPL(pasid_pool_destroy);
 
-/* A live PASID; ERR_PTR(-EACCES) if the kernel has it for a use of its own */
+/*
+ * A live PASID, which pasid_lock keeps so; ERR_PTR(-EACCES) if the kernel has the
+ * number for a use of its own
+ */
 static struct pasid *pasid_find(u32 number)
 {
-	struct pasid *pasid = pasid_space_find(number);
+	struct pasid *pasid;
 
-	RCU_LOCKDEP_WARN(!rcu_read_lock_held(), "a PASID may go away");
 	lockdep_assert_held(&pasid_lock);
-	if (IS_ERR(pasid))
-		return pasid;
-	if (!pasid->pool || pasid->number != number)
-		return ERR_PTR(-ENOENT);
+	rcu_read_lock();
+	pasid = pasid_space_find(number);
+	if (!IS_ERR(pasid) && (!pasid->pool || pasid->number != number))
+		pasid = ERR_PTR(-ENOENT);
+	rcu_read_unlock();
 	return pasid;
 }
 
@@ -559,7 +548,8 @@ static int pasid_publish(struct pasid_pool *pool, struct pasid *pasid,
 		owner->live++;
 		pasid->pool = pool;
 		pasid->seq = ++pasid_seq;
-		*seq = pasid->seq;
+		if (seq)
+			*seq = pasid->seq;
 		rb_add(&pasid->node, &pool->pasids, pasid_less);
 		list_add(&pasid->newest, &pool->newest);
 		pool->count++;
@@ -606,11 +596,11 @@ static int pasid_alloc_charged(struct pasid_pool *pool, u32 min, u32 max,
 }
 
 /**
- * pasid_alloc_undoable - Allocate a PASID
+ * pasid_alloc - Allocate a PASID
  * @pool: belongs to the owner who gets it
  * @min: lowest number, inclusive; at least 1
- * @max: highest number, inclusive; at most PASID_MAX
- * @seq: out: for pasid_alloc_undo()
+ * @max: highest number, inclusive; at most PASID_NUMBER_MAX
+ * @seq: out: for pasid_alloc_undo(); or NULL
  *
  * The memory is charged to the memory cgroup of the caller, and the PASID to
  * its misc cgroup, until the number is free again.
@@ -622,13 +612,13 @@ static int pasid_alloc_charged(struct pasid_pool *pool, u32 min, u32 max,
  * allow one more, -ENOSPC if all numbers in the range are in use, -ENOMEM,
  * -EINVAL if it is not a range. A failure changes nothing.
  */
-int pasid_alloc_undoable(struct pasid_pool *pool, u32 min, u32 max, u64 *seq)
+int pasid_alloc(struct pasid_pool *pool, u32 min, u32 max, u64 *seq)
 {
 	struct pasid_owner *owner = pool->owner;
 	int ret;
 
 	might_sleep();
-	if (!min || min > max || max > PASID_MAX)
+	if (!min || min > max || max > PASID_NUMBER_MAX)
 		return -EINVAL;
 
 	ret = pasid_charge(owner);
@@ -637,32 +627,15 @@ int pasid_alloc_undoable(struct pasid_pool *pool, u32 min, u32 max, u64 *seq)
 		if (ret < 0)
 			pasid_uncharge(owner);
 	}
-	trace_pasid_alloc(owner->token, min, max, ret);
+	trace_pasid_alloc(READ_ONCE(owner->token), min, max, ret);
 	return ret;
-}
-EXPORT_SYMBOL_GPL(pasid_alloc_undoable);
-
-/**
- * pasid_alloc - Allocate a PASID
- * @pool: belongs to the owner who gets it
- * @min: lowest number, inclusive; at least 1
- * @max: highest number, inclusive; at most PASID_MAX
- *
- * Context: as for pasid_alloc_undoable().
- * Return: as pasid_alloc_undoable() does.
- */
-int pasid_alloc(struct pasid_pool *pool, u32 min, u32 max)
-{
-	u64 seq;
-
-	return pasid_alloc_undoable(pool, min, max, &seq);
 }
 EXPORT_SYMBOL_GPL(pasid_alloc);
 
 /**
  * pasid_alloc_undo - Free a PASID, if it is still the one that was allocated
  * @pool: where it was allocated
- * @number: what pasid_alloc_undoable() returned
+ * @number: what pasid_alloc() returned
  * @seq: what it stored
  *
  * Unlike pasid_free(), this leaves a PASID alone that was freed meanwhile, and
@@ -675,14 +648,12 @@ void pasid_alloc_undo(struct pasid_pool *pool, u32 number, u64 seq)
 	struct pasid_batch batch;
 	struct pasid *pasid;
 
-	rcu_read_lock();
+	pasid_batch_init(&batch);
 	spin_lock(&pasid_lock);
-	pasid_batch_init(&batch, pool->owner);
 	pasid = pasid_find(number);
 	if (!IS_ERR(pasid) && pasid->pool == pool && pasid->seq == seq)
 		pasid_take(pasid, &batch);
 	spin_unlock(&pasid_lock);
-	rcu_read_unlock();
 	pasid_batch_release(&batch);
 }
 EXPORT_SYMBOL_GPL(pasid_alloc_undo);
@@ -696,8 +667,7 @@ static long pasid_free_one(struct pasid_owner *owner, u32 number)
 	struct pasid *pasid;
 	long ret = 1;
 
-	pasid_batch_init(&batch, owner);
-	rcu_read_lock();
+	pasid_batch_init(&batch);
 	spin_lock(&pasid_lock);
 	pasid = pasid_find(number);
 	if (IS_ERR(pasid))
@@ -707,7 +677,6 @@ static long pasid_free_one(struct pasid_owner *owner, u32 number)
 	else
 		pasid_take(pasid, &batch);
 	spin_unlock(&pasid_lock);
-	rcu_read_unlock();
 	pasid_batch_release(&batch);
 	return ret;
 }
@@ -753,14 +722,14 @@ static long pasid_free_range(struct pasid_owner *owner, u32 min, u32 max)
 	long count = 0;
 
 	do {
-		pasid_batch_init(&batch, owner);
+		pasid_batch_init(&batch);
 		spin_lock(&pasid_lock);
 		pasid_owner_take_range(owner, min, max, &batch);
 		spin_unlock(&pasid_lock);
 		pasid_batch_release(&batch);
 		count += batch.count;
 		/* Others may allocate meanwhile: it has to end nevertheless */
-	} while (pasid_batch_full(&batch) && count < PASID_MAX);
+	} while (pasid_batch_full(&batch) && count < PASID_NUMBER_MAX);
 	return count ?: -ENOENT;
 }
 
@@ -782,7 +751,7 @@ long pasid_free(struct pasid_owner *owner, u32 min, u32 max)
 	long ret = min == max ? pasid_free_one(owner, min) :
 				pasid_free_range(owner, min, max);
 
-	trace_pasid_free(owner->token, min, max, ret);
+	trace_pasid_free(READ_ONCE(owner->token), min, max, ret);
 	return ret;
 }
 EXPORT_SYMBOL_GPL(pasid_free);
@@ -795,7 +764,7 @@ EXPORT_SYMBOL_GPL(pasid_free);
  * @number: the PASID
  *
  * The consumer needs a notifier block that finds out what to stop when the
- * owner frees the PASID, which may happen before this function returns. See
+ * owner frees the PASID, which may happen at any time. See
  * pasid_register_notifier().
  *
  * Context: any but interrupts.
@@ -806,7 +775,6 @@ struct pasid *pasid_get(struct pasid_owner *owner, u32 number)
 {
 	struct pasid *pasid;
 
-	rcu_read_lock();
 	spin_lock(&pasid_lock);
 	pasid = pasid_find(number);
 	if (!IS_ERR(pasid)) {
@@ -816,7 +784,6 @@ struct pasid *pasid_get(struct pasid_owner *owner, u32 number)
 			pasid = ERR_PTR(-EACCES);
 	}
 	spin_unlock(&pasid_lock);
-	rcu_read_unlock();
 	return pasid;
 }
 EXPORT_SYMBOL_GPL(pasid_get);
@@ -877,10 +844,10 @@ EXPORT_SYMBOL_GPL(pasid_number);
  *      owner frees while somebody has a reference to it
  *
  * A PASID is told of before its number can be allocated again, and cannot be
- * got any more by then. A consumer makes what its notifier looks for known
- * before it calls pasid_get(): then either pasid_get() fails or the notifier
- * finds it. The notifier may call pasid_put(), but neither sleep nor allocate
- * or free PASIDs.
+ * got any more by then. A consumer calls pasid_get() and stores the PASID
+ * under one lock, which its notifier takes to look for that PASID: then either
+ * pasid_get() fails or the notifier finds it. The notifier may call pasid_put(),
+ * but neither sleep nor allocate or free PASIDs.
  *
  * Context: any but interrupts.
  * Return: 0 or -EEXIST.
@@ -930,7 +897,7 @@ static int __init pasid_init(void)
 
 	/* Whatever was asked for */
 	pasid_in_cgroup = IS_ENABLED(CONFIG_CGROUP_MISC_PASID);
-	pasid_cgroup_set_capacity(PASID_MAX + 1);
+	pasid_cgroup_set_capacity(PASID_NUMBER_MAX + 1);
 	return 0;
 }
 

@@ -56,8 +56,8 @@ static int world_init(struct kunit *test)
 	struct world *w = kunit_kzalloc(test, sizeof(*w), GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, w);
-	pasid_owner_init(&w->owner, &w->owner, PASID_MAX);
-	pasid_owner_init(&w->other, &w->other, PASID_MAX);
+	pasid_owner_init(&w->owner, &w->owner, PASID_NUMBER_MAX);
+	pasid_owner_init(&w->other, &w->other, PASID_NUMBER_MAX);
 	pasid_pool_init(&w->pool, &w->owner);
 	pasid_pool_init(&w->pool2, &w->owner);
 	pasid_pool_init(&w->others, &w->other);
@@ -78,6 +78,17 @@ static void world_exit(struct kunit *test)
 	pasid_owner_destroy(&w->owner);
 	pasid_owner_destroy(&w->other);
 	pasid_flush();
+}
+
+static int alloc(struct pasid_pool *pool, u32 min, u32 max)
+{
+	return pasid_alloc(pool, min, max, NULL);
+}
+
+/* The new owner's quota stays as it is */
+static int move(struct pasid_pool *pool, struct pasid_owner *owner)
+{
+	return pasid_pool_move(pool, owner, owner->quota);
 }
 
 static unsigned int used(struct pasid_owner *owner)
@@ -102,7 +113,7 @@ static bool owns(struct pasid_owner *owner, u32 number)
 static bool is_free(struct world *w, u32 number)
 {
 	pasid_flush();
-	if (pasid_alloc(&w->others, number, number) < 0)
+	if (alloc(&w->others, number, number) < 0)
 		return false;
 	pasid_free(&w->other, number, number);
 	return true;
@@ -122,7 +133,7 @@ static void check_alloc_and_free(struct kunit *test, u32 base, u32 min, u32 max,
 {
 	struct world *w = test->priv;
 	unsigned int room = mask(min, max) & ~taken;
-	int number = pasid_alloc(&w->pool2, base + min, base + max);
+	int number = alloc(&w->pool2, base + min, base + max);
 	long freed;
 
 	if (room) {
@@ -156,8 +167,8 @@ static void check_space(struct kunit *test, u32 base)
 			for (max = min; max <= SPACE; max++) {
 				for (number = 1; number <= SPACE; number++)
 					if (taken & BIT(number))
-						pasid_alloc(&w->pool, base + number,
-							    base + number);
+						alloc(&w->pool, base + number,
+						      base + number);
 				check_alloc_and_free(test, base, min, max, taken);
 				pasid_pool_reclaim(&w->pool);
 				pasid_pool_reclaim(&w->pool2);
@@ -173,17 +184,17 @@ static void small_space_low(struct kunit *test)
 
 static void small_space_high(struct kunit *test)
 {
-	check_space(test, PASID_MAX - SPACE);
+	check_space(test, PASID_NUMBER_MAX - SPACE);
 }
 
 static void bad_range(struct kunit *test)
 {
 	struct world *w = test->priv;
 
-	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->pool, 0, SOME), -EINVAL);
-	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->pool, 2, 1), -EINVAL);
-	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->pool, 1, PASID_MAX + 1), -EINVAL);
-	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->pool, 1, U32_MAX), -EINVAL);
+	KUNIT_EXPECT_EQ(test, alloc(&w->pool, 0, SOME), -EINVAL);
+	KUNIT_EXPECT_EQ(test, alloc(&w->pool, 2, 1), -EINVAL);
+	KUNIT_EXPECT_EQ(test, alloc(&w->pool, 1, PASID_NUMBER_MAX + 1), -EINVAL);
+	KUNIT_EXPECT_EQ(test, alloc(&w->pool, 1, U32_MAX), -EINVAL);
 	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, 0, U32_MAX), -ENOENT);
 	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, 2, 1), -ENOENT);
 	KUNIT_EXPECT_EQ(test, used(&w->owner), 0);
@@ -195,8 +206,8 @@ static void of_somebody_else(struct kunit *test)
 {
 	struct world *w = test->priv;
 
-	KUNIT_ASSERT_EQ(test, pasid_alloc(&w->others, SOME, SOME), SOME);
-	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->pool, SOME, SOME), -ENOSPC);
+	KUNIT_ASSERT_EQ(test, alloc(&w->others, SOME, SOME), SOME);
+	KUNIT_EXPECT_EQ(test, alloc(&w->pool, SOME, SOME), -ENOSPC);
 	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, SOME, SOME), -EACCES);
 	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, SOME, SOME + 1), -ENOENT);
 	KUNIT_EXPECT_EQ(test, PTR_ERR(pasid_get(&w->owner, SOME)), -EACCES);
@@ -210,7 +221,7 @@ static void of_the_kernel(struct kunit *test)
 	struct world *w = test->priv;
 
 	KUNIT_ASSERT_EQ(test, ioasid_alloc(&kernels, SOME, SOME, NULL), SOME);
-	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->pool, SOME, SOME), -ENOSPC);
+	KUNIT_EXPECT_EQ(test, alloc(&w->pool, SOME, SOME), -ENOSPC);
 	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, SOME, SOME), -EACCES);
 	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, SOME, SOME + 1), -ENOENT);
 	KUNIT_EXPECT_EQ(test, PTR_ERR(pasid_get(&w->owner, SOME)), -EACCES);
@@ -241,29 +252,33 @@ static void of_a_hypervisor(struct kunit *test)
 
 	KUNIT_ASSERT_EQ(test, ioasid_register_allocator(&ops), 0);
 	hyper_next = INVALID_IOASID;
-	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->pool, SOME, SOME), -ENOSPC);
+	KUNIT_EXPECT_EQ(test, alloc(&w->pool, SOME, SOME), -ENOSPC);
 	KUNIT_EXPECT_EQ(test, ioasid_alloc(NULL, SOME, SOME, NULL),
 			INVALID_IOASID);
 
 	hyper_next = SOME;
-	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->pool, SOME, SOME), SOME);
+	KUNIT_EXPECT_EQ(test, alloc(&w->pool, SOME, SOME), SOME);
 	KUNIT_EXPECT_TRUE(test, owns(&w->owner, SOME));
+
+	/* Given twice: whoever has it keeps it */
+	KUNIT_EXPECT_EQ(test, alloc(&w->pool, SOME, SOME), -ENOSPC);
+	KUNIT_EXPECT_NE(test, hyper_freed, SOME);
 
 	/* Out of the range: given back */
 	hyper_next = SOME - 1;
-	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->pool, SOME, MANY), -ENOSPC);
+	KUNIT_EXPECT_EQ(test, alloc(&w->pool, SOME, MANY), -ENOSPC);
 	KUNIT_EXPECT_EQ(test, hyper_freed, SOME - 1);
 	hyper_next = MANY + 1;
-	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->pool, SOME, MANY), -ENOSPC);
+	KUNIT_EXPECT_EQ(test, alloc(&w->pool, SOME, MANY), -ENOSPC);
 	KUNIT_EXPECT_EQ(test, hyper_freed, MANY + 1);
 	KUNIT_EXPECT_EQ(test, used(&w->owner), 1);
 
-	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, 1, PASID_MAX), 1);
+	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, 1, PASID_NUMBER_MAX), 1);
 	KUNIT_EXPECT_EQ(test, hyper_freed, SOME);
 	ioasid_unregister_allocator(&ops);
 
 	/* And from the kernel again */
-	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->pool, SOME, SOME), SOME);
+	KUNIT_EXPECT_EQ(test, alloc(&w->pool, SOME, SOME), SOME);
 }
 
 /* Freed, but still in use: out of reach for all */
@@ -272,7 +287,7 @@ static void of_the_past(struct kunit *test)
 	struct world *w = test->priv;
 	struct pasid *pasid;
 
-	KUNIT_ASSERT_EQ(test, pasid_alloc(&w->pool, SOME, SOME), SOME);
+	KUNIT_ASSERT_EQ(test, alloc(&w->pool, SOME, SOME), SOME);
 	pasid = pasid_get(&w->owner, SOME);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(pasid));
 	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, SOME, SOME), 1);
@@ -296,23 +311,23 @@ static void quota_edges(struct kunit *test)
 	int i;
 
 	pasid_owner_set_quota(&w->owner, 0);
-	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->pool, SOME, SOME), -EDQUOT);
+	KUNIT_EXPECT_EQ(test, alloc(&w->pool, SOME, SOME), -EDQUOT);
 	KUNIT_EXPECT_TRUE(test, is_free(w, SOME));
 
 	pasid_owner_set_quota(&w->owner, 3);
 	for (i = SOME; i < SOME + 3; i++)
-		KUNIT_EXPECT_EQ(test, pasid_alloc(i % 2 ? &w->pool : &w->pool2,
-						  i, i), i);
-	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->pool, SOME, SOME + 9), -EDQUOT);
-	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->pool2, SOME, SOME + 9), -EDQUOT);
+		KUNIT_EXPECT_EQ(test, alloc(i % 2 ? &w->pool : &w->pool2, i, i),
+				i);
+	KUNIT_EXPECT_EQ(test, alloc(&w->pool, SOME, SOME + 9), -EDQUOT);
+	KUNIT_EXPECT_EQ(test, alloc(&w->pool2, SOME, SOME + 9), -EDQUOT);
 
 	/* Lowered, it takes nothing away and gives nothing either */
 	pasid_owner_set_quota(&w->owner, 2);
 	KUNIT_EXPECT_EQ(test, used(&w->owner), 3);
 	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, SOME, SOME), 1);
-	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->pool, SOME, SOME + 9), -EDQUOT);
+	KUNIT_EXPECT_EQ(test, alloc(&w->pool, SOME, SOME + 9), -EDQUOT);
 	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, SOME + 1, SOME + 1), 1);
-	KUNIT_EXPECT_GT(test, pasid_alloc(&w->pool, SOME, SOME + 9), 0);
+	KUNIT_EXPECT_GT(test, alloc(&w->pool, SOME, SOME + 9), 0);
 	KUNIT_EXPECT_EQ(test, used(&w->owner), 2);
 }
 
@@ -323,10 +338,10 @@ static void quota_of_the_past(struct kunit *test)
 	struct pasid *pasid;
 
 	pasid_owner_set_quota(&w->owner, 1);
-	KUNIT_ASSERT_EQ(test, pasid_alloc(&w->pool, SOME, SOME), SOME);
+	KUNIT_ASSERT_EQ(test, alloc(&w->pool, SOME, SOME), SOME);
 	pasid = pasid_get(&w->owner, SOME);
 	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, SOME, SOME), 1);
-	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->pool, SOME, SOME + 1), SOME + 1);
+	KUNIT_EXPECT_EQ(test, alloc(&w->pool, SOME, SOME + 1), SOME + 1);
 	pasid_put(pasid);
 }
 
@@ -336,10 +351,10 @@ static void check_trim(struct kunit *test, unsigned int turn, unsigned int quota
 	struct world *w = test->priv;
 	unsigned int i;
 
-	pasid_owner_set_quota(&w->owner, PASID_MAX);
+	pasid_owner_set_quota(&w->owner, PASID_NUMBER_MAX);
 	for (i = 0; i < MANY; i++)
-		KUNIT_ASSERT_EQ(test, pasid_alloc(i / turn % 2 ? &w->pool : &w->pool2,
-						  SOME + i, SOME + i), SOME + i);
+		KUNIT_ASSERT_EQ(test, alloc(i / turn % 2 ? &w->pool : &w->pool2,
+					    SOME + i, SOME + i), SOME + i);
 
 	pasid_owner_set_quota(&w->owner, quota);
 	pasid_owner_trim(&w->owner);
@@ -371,8 +386,8 @@ static void many_at_once(struct kunit *test)
 	int i;
 
 	for (i = 0; i < MANY; i++)
-		KUNIT_ASSERT_GT(test, pasid_alloc(i % 3 ? &w->pool : &w->pool2,
-						  SOME, SOME + MANY), 0);
+		KUNIT_ASSERT_GT(test, alloc(i % 3 ? &w->pool : &w->pool2, SOME,
+					    SOME + MANY), 0);
 	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, 0, SOME - 1), -ENOENT);
 	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, SOME + 10, U32_MAX), MANY - 10);
 	KUNIT_EXPECT_EQ(test, used(&w->owner), 10);
@@ -388,18 +403,18 @@ static void move_fits(struct kunit *test)
 	struct pasid *pasid;
 
 	pasid_owner_set_quota(&w->other, 2);
-	KUNIT_ASSERT_EQ(test, pasid_alloc(&w->pool, SOME, SOME), SOME);
-	KUNIT_ASSERT_EQ(test, pasid_alloc(&w->pool2, SOME + 1, SOME + 1), SOME + 1);
+	KUNIT_ASSERT_EQ(test, alloc(&w->pool, SOME, SOME), SOME);
+	KUNIT_ASSERT_EQ(test, alloc(&w->pool2, SOME + 1, SOME + 1), SOME + 1);
 	pasid = pasid_get(&w->owner, SOME);
-	KUNIT_EXPECT_EQ(test, pasid_pool_move(&w->pool, &w->owner), 0);
-	KUNIT_EXPECT_EQ(test, pasid_pool_move(&w->pool, &w->other), 0);
+	KUNIT_EXPECT_EQ(test, move(&w->pool, &w->owner), 0);
+	KUNIT_EXPECT_EQ(test, move(&w->pool, &w->other), 0);
 
 	KUNIT_EXPECT_EQ(test, used(&w->owner), 1);
 	KUNIT_EXPECT_EQ(test, used(&w->other), 1);
 	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, SOME, SOME), -EACCES);
 	KUNIT_EXPECT_TRUE(test, owns(&w->other, SOME));
 	KUNIT_EXPECT_TRUE(test, owns(&w->owner, SOME + 1));
-	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->pool, SOME + 2, SOME + 2), SOME + 2);
+	KUNIT_EXPECT_EQ(test, alloc(&w->pool, SOME + 2, SOME + 2), SOME + 2);
 	KUNIT_EXPECT_EQ(test, used(&w->other), 2);
 
 	KUNIT_EXPECT_EQ(test, heard.times, 0);
@@ -415,22 +430,22 @@ static void move_does_not_fit(struct kunit *test)
 	int i;
 
 	pasid_owner_set_quota(&w->other, 2);
-	KUNIT_ASSERT_EQ(test, pasid_alloc(&w->others, SOME, SOME), SOME);
+	KUNIT_ASSERT_EQ(test, alloc(&w->others, SOME, SOME), SOME);
 	for (i = 1; i <= 2; i++)
-		KUNIT_ASSERT_EQ(test, pasid_alloc(&w->pool, SOME + i, SOME + i),
+		KUNIT_ASSERT_EQ(test, alloc(&w->pool, SOME + i, SOME + i),
 				SOME + i);
-	KUNIT_EXPECT_EQ(test, pasid_pool_move(&w->pool, &w->other), -EDQUOT);
+	KUNIT_EXPECT_EQ(test, move(&w->pool, &w->other), -EDQUOT);
 
 	KUNIT_EXPECT_EQ(test, used(&w->owner), 2);
 	KUNIT_EXPECT_EQ(test, used(&w->other), 1);
 	for (i = 1; i <= 2; i++)
 		KUNIT_EXPECT_TRUE(test, owns(&w->owner, SOME + i));
 	KUNIT_EXPECT_TRUE(test, owns(&w->other, SOME));
-	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->pool, SOME + 3, SOME + 3), SOME + 3);
+	KUNIT_EXPECT_EQ(test, alloc(&w->pool, SOME + 3, SOME + 3), SOME + 3);
 
 	/* Nothing always fits, even where there is too much already */
 	pasid_owner_set_quota(&w->other, 0);
-	KUNIT_EXPECT_EQ(test, pasid_pool_move(&w->pool2, &w->other), 0);
+	KUNIT_EXPECT_EQ(test, move(&w->pool2, &w->other), 0);
 }
 
 /* Consumers */
@@ -440,12 +455,12 @@ static void notify_consumers(struct kunit *test)
 	struct world *w = test->priv;
 	struct pasid *pasid;
 
-	KUNIT_ASSERT_EQ(test, pasid_alloc(&w->pool, SOME, SOME), SOME);
+	KUNIT_ASSERT_EQ(test, alloc(&w->pool, SOME, SOME), SOME);
 	KUNIT_EXPECT_TRUE(test, owns(&w->owner, SOME));
 	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, SOME, SOME), 1);
 	KUNIT_EXPECT_EQ(test, heard.times, 0);
 
-	KUNIT_ASSERT_EQ(test, pasid_alloc(&w->pool, SOME, SOME), SOME);
+	KUNIT_ASSERT_EQ(test, alloc(&w->pool, SOME, SOME), SOME);
 	pasid = pasid_get(&w->owner, SOME);
 	KUNIT_EXPECT_PTR_EQ(test, pasid_get(&w->owner, SOME), pasid);
 	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, SOME, SOME), 1);
@@ -526,7 +541,7 @@ static void story_tell(struct kunit *test, const enum step *steps)
 	int i;
 
 	heard.times = 0;
-	KUNIT_ASSERT_EQ(test, pasid_alloc(&w->pool, SOME, SOME), SOME);
+	KUNIT_ASSERT_EQ(test, alloc(&w->pool, SOME, SOME), SOME);
 	for (i = 0; i < STEPS; i++) {
 		if (steps[i] < PUT)
 			story_get(test, &story, steps[i] - GET);
@@ -573,7 +588,7 @@ static struct pasid *freed_with_reference(struct kunit *test)
 	struct world *w = test->priv;
 	struct pasid *pasid;
 
-	KUNIT_ASSERT_EQ(test, pasid_alloc(&w->pool, SOME, SOME), SOME);
+	KUNIT_ASSERT_EQ(test, alloc(&w->pool, SOME, SOME), SOME);
 	pasid = pasid_get(&w->owner, SOME);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(pasid));
 	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, SOME, SOME), 1);
@@ -597,7 +612,7 @@ static void put_sync(struct kunit *test)
 	struct world *w = test->priv;
 
 	pasid_put_sync(freed_with_reference(test));
-	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->pool, SOME, SOME), SOME);
+	KUNIT_EXPECT_EQ(test, alloc(&w->pool, SOME, SOME), SOME);
 }
 
 struct put_timer {
@@ -639,17 +654,18 @@ static void full_space(struct kunit *test)
 	if (IS_ENABLED(CONFIG_KASAN))
 		kunit_skip(test, "takes minutes with KASAN");
 	/* A quarter of a kilobyte for each */
-	if (si_mem_available() < PASID_MAX >> (PAGE_SHIFT - 8))
+	if (si_mem_available() < PASID_NUMBER_MAX >> (PAGE_SHIFT - 8))
 		kunit_skip(test, "needs 256 MB of memory");
 
-	for (number = 1; number <= PASID_MAX; number++)
-		if (pasid_alloc(&w->pool, 1, PASID_MAX) < 0)
+	for (number = 1; number <= PASID_NUMBER_MAX; number++)
+		if (alloc(&w->pool, 1, PASID_NUMBER_MAX) < 0)
 			break;
-	KUNIT_EXPECT_EQ(test, number, PASID_MAX + 1);
-	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->others, 1, PASID_MAX), -ENOSPC);
+	KUNIT_EXPECT_EQ(test, number, PASID_NUMBER_MAX + 1);
+	KUNIT_EXPECT_EQ(test, alloc(&w->others, 1, PASID_NUMBER_MAX), -ENOSPC);
 	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, SOME, SOME), 1);
-	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->others, 1, PASID_MAX), SOME);
-	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, 1, PASID_MAX), PASID_MAX - 1);
+	KUNIT_EXPECT_EQ(test, alloc(&w->others, 1, PASID_NUMBER_MAX), SOME);
+	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, 1, PASID_NUMBER_MAX),
+			PASID_NUMBER_MAX - 1);
 	KUNIT_EXPECT_EQ(test, used(&w->owner), 0);
 }
 

@@ -30,6 +30,7 @@ struct race_pool {
 };
 
 struct race {
+	struct mutex quotas;	/* of owners */
 	struct pasid_owner owners[RACE_OWNERS];
 	struct race_pool pools[RACE_POOLS];
 	struct task_struct *threads[RACE_THREADS];
@@ -51,6 +52,28 @@ static struct pasid_owner *any_owner(struct race *race)
 	return &race->owners[below(RACE_OWNERS)];
 }
 
+static void set_quota(struct race *race, struct pasid_owner *owner,
+		      unsigned int quota)
+{
+	mutex_lock(&race->quotas);
+	pasid_owner_set_quota(owner, quota);
+	mutex_unlock(&race->quotas);
+}
+
+/* The new owner's quota stays as it is */
+static int move(struct race *race, struct race_pool *p,
+		struct pasid_owner *owner)
+{
+	unsigned int quota, count;
+	int ret;
+
+	mutex_lock(&race->quotas);
+	pasid_owner_usage(owner, &quota, &count);
+	ret = pasid_pool_move(&p->pool, owner, quota);
+	mutex_unlock(&race->quotas);
+	return ret;
+}
+
 /* Without it, those who free leave nothing to consume, on one CPU */
 static void give_way(void)
 {
@@ -68,7 +91,7 @@ static int allocate(void *data)
 
 	while (!kthread_should_stop()) {
 		mutex_lock(&p->lock);
-		number = pasid_alloc(&p->pool, RACE_MIN, RACE_MAX);
+		number = pasid_alloc(&p->pool, RACE_MIN, RACE_MAX, NULL);
 		if (number > 0)
 			atomic_inc(&race->allocated);
 		else if (number != -EDQUOT && number != -ENOSPC)
@@ -76,7 +99,7 @@ static int allocate(void *data)
 		if (!below(50))
 			pasid_pool_reclaim(&p->pool);
 		if (!below(20))
-			pasid_pool_move(&p->pool, any_owner(race));
+			move(race, p, any_owner(race));
 		mutex_unlock(&p->lock);
 		give_way();
 	}
@@ -136,7 +159,7 @@ static int change_quota(void *data)
 
 	while (!kthread_should_stop()) {
 		owner = any_owner(race);
-		pasid_owner_set_quota(owner, below(RACE_COUNT));
+		set_quota(race, owner, below(RACE_COUNT));
 		if (below(2))
 			pasid_owner_trim(owner);
 		usleep_range(100, 1000);
@@ -187,6 +210,7 @@ static struct race *race_create(struct kunit *test)
 	int i;
 
 	KUNIT_ASSERT_NOT_NULL(test, race);
+	mutex_init(&race->quotas);
 	for (i = 0; i < RACE_OWNERS; i++)
 		pasid_owner_init(&race->owners[i], &race->owners[i], RACE_COUNT);
 	for (i = 0; i < RACE_POOLS; i++) {
@@ -214,12 +238,11 @@ static void check_all_free(struct kunit *test, struct race *race)
 	int i;
 
 	pasid_flush();
-	pasid_owner_set_quota(&race->owners[0], RACE_COUNT);
-	KUNIT_EXPECT_EQ(test, pasid_pool_move(&race->pools[0].pool,
-					      &race->owners[0]), 0);
+	set_quota(race, &race->owners[0], RACE_COUNT);
+	KUNIT_EXPECT_EQ(test, move(race, &race->pools[0], &race->owners[0]), 0);
 	for (i = 0; i < RACE_COUNT; i++)
 		KUNIT_EXPECT_GT(test, pasid_alloc(&race->pools[0].pool, RACE_MIN,
-						  RACE_MAX), 0);
+						  RACE_MAX, NULL), 0);
 	KUNIT_EXPECT_EQ(test, pasid_free(&race->owners[0], RACE_MIN, RACE_MAX),
 			RACE_COUNT);
 }
@@ -252,7 +275,7 @@ static void race_for_pasids(struct kunit *test)
 	/* With a quota of nothing, one trim has to do, while others go on */
 	race_stop(race, without_quota);
 	for (i = 0; i < RACE_OWNERS; i++)
-		pasid_owner_set_quota(&race->owners[i], 0);
+		set_quota(race, &race->owners[i], 0);
 	for (i = 0; i < RACE_OWNERS; i++)
 		pasid_owner_trim(&race->owners[i]);
 	race_stop(race, 0);
@@ -277,7 +300,7 @@ static int allocate_only(void *data)
 
 	while (!kthread_should_stop()) {
 		mutex_lock(&p->lock);
-		if (pasid_alloc(&p->pool, RACE_MIN, RACE_MAX) > 0)
+		if (pasid_alloc(&p->pool, RACE_MIN, RACE_MAX, NULL) > 0)
 			atomic_inc(&race->allocated);
 		mutex_unlock(&p->lock);
 		give_way();
@@ -295,12 +318,12 @@ static void trim_races_with_alloc(struct kunit *test)
 	struct race_pool *p = &race->pools[0];
 	int i, beyond = 0;
 
-	pasid_pool_move(&p->pool, &race->owners[0]);
+	move(race, p, &race->owners[0]);
 	race_start(test, race, allocate_only, 1);
 	for (i = 0; i < RACE_TRIMS; i++) {
-		pasid_owner_set_quota(&race->owners[0], RACE_COUNT);
+		set_quota(race, &race->owners[0], RACE_COUNT);
 		usleep_range(100, 300);
-		pasid_owner_set_quota(&race->owners[0], 0);
+		set_quota(race, &race->owners[0], 0);
 		pasid_owner_trim(&race->owners[0]);
 		mutex_lock(&p->lock);
 		beyond += used(&race->owners[0]);

@@ -75,7 +75,7 @@ static unsigned int vfio_pasids_per_group = 1000;
 
 static unsigned int vfio_pasid_quota(unsigned int groups)
 {
-	return min_t(u64, (u64)vfio_pasids_per_group * groups, PASID_MAX);
+	return min_t(u64, (u64)vfio_pasids_per_group * groups, PASID_NUMBER_MAX);
 }
 
 static void vfio_pasid_owner_set_groups(struct vfio_pasid_owner *owner,
@@ -244,8 +244,8 @@ static int vfio_pasid_join(struct vfio_pasid_container *pc,
 	lockdep_assert_held(&vfio_pasid_owners_lock);
 	if (!pc->owner)
 		pasid_pool_init(&pc->pool, &owner->pasids);
-	ret = pasid_pool_move_quota(&pc->pool, &owner->pasids,
-				    vfio_pasid_quota(groups));
+	ret = pasid_pool_move(&pc->pool, &owner->pasids,
+			      vfio_pasid_quota(groups));
 	if (ret)
 		return ret;
 
@@ -469,7 +469,7 @@ int vfio_pasid_info(struct vfio_pasid_container *pc, u32 hw_max_pasid,
 	struct vfio_iommu_type1_info_cap_pasid cap = {
 		.header.id = VFIO_IOMMU_TYPE1_INFO_CAP_PASID,
 		.header.version = 1,
-		.max_pasid = PASID_MAX,
+		.max_pasid = PASID_NUMBER_MAX,
 		.hw_max_pasid = hw_max_pasid,
 	};
 
@@ -508,7 +508,7 @@ static int vfio_pasid_do_alloc(struct vfio_pasid_container *pc,
 			       struct vfio_iommu_type1_pasid_request *req,
 			       u64 *seq)
 {
-	int ret = pasid_alloc_undoable(&pc->pool, req->min, req->max, seq);
+	int ret = pasid_alloc(&pc->pool, req->min, req->max, seq);
 
 	if (ret < 0)
 		return ret;
@@ -592,7 +592,7 @@ static bool vfio_pasid_request_valid(const struct vfio_iommu_type1_pasid_request
 	if (req->flags != VFIO_IOMMU_PASID_REQUEST_ALLOC &&
 	    req->flags != VFIO_IOMMU_PASID_REQUEST_FREE)
 		return false;
-	return req->min && req->min <= req->max && req->max <= PASID_MAX;
+	return req->min && req->min <= req->max && req->max <= PASID_NUMBER_MAX;
 }
 
 /**

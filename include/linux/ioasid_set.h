@@ -11,7 +11,7 @@
 #include <linux/rbtree.h>
 #include <linux/types.h>
 
-#define PASID_MAX	((1U << 20) - 1)	/* by the PCIe specification */
+#define PASID_NUMBER_MAX	((1U << 20) - 1)	/* by the PCIe specification */
 
 struct pasid;
 
@@ -76,15 +76,13 @@ void pasid_owner_trim(struct pasid_owner *owner);
 
 void pasid_pool_init(struct pasid_pool *pool, struct pasid_owner *owner);
 unsigned int pasid_pool_count(struct pasid_pool *pool);
-int pasid_pool_move_quota(struct pasid_pool *pool, struct pasid_owner *owner,
-			  unsigned int quota);
-int pasid_pool_move(struct pasid_pool *pool, struct pasid_owner *owner);
+int pasid_pool_move(struct pasid_pool *pool, struct pasid_owner *owner,
+		    unsigned int quota);
 void pasid_pool_reclaim(struct pasid_pool *pool);
 void pasid_pool_destroy(struct pasid_pool *pool);
 
-int pasid_alloc_undoable(struct pasid_pool *pool, u32 min, u32 max, u64 *seq);
+int pasid_alloc(struct pasid_pool *pool, u32 min, u32 max, u64 *seq);
 void pasid_alloc_undo(struct pasid_pool *pool, u32 number, u64 seq);
-int pasid_alloc(struct pasid_pool *pool, u32 min, u32 max);
 long pasid_free(struct pasid_owner *owner, u32 min, u32 max);
 
 struct pasid *pasid_get(struct pasid_owner *owner, u32 number);

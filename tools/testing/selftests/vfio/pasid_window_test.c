@@ -114,7 +114,7 @@ TEST_F(window, last_group_goes_while_allocating)
 {
 	struct t1_race race;
 
-	t1_race_begin(&race, "pasid_alloc_undoable", "", alloc, &self->c);
+	t1_race_begin(&race, "pasid_alloc", "", alloc, &self->c);
 	t1_vtest_close(&self->dev);
 	EXPECT_FALSE(t1_race_overtaken());
 	t1_race_end(&race);
@@ -149,7 +149,7 @@ TEST_F(window, two_takeovers)
 	struct t1_race race;
 
 	T1_IN_CHILD(t1_pasid_alloc(&self->c, PASID, PASID));
-	t1_race_begin(&race, "pasid_pool_move_quota", "", free_it, &self->c);
+	t1_race_begin(&race, "pasid_pool_move", "", free_it, &self->c);
 	EXPECT_EQ(PASID + 1, __t1_pasid_alloc(&self->other, PASID + 1, PASID + 1));
 	EXPECT_FALSE(t1_race_overtaken());
 	t1_race_end(&race);
