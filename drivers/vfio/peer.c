@@ -58,9 +58,8 @@
 #define CREATE_TRACE_POINTS
 #include <trace/events/vfio_peer.h>
 
-/* Ranges, or bytes of them, that a walk visits at a time */
+/* Ranges that a walk visits at a time */
 #define VFIO_PEER_BATCH		64
-#define VFIO_PEER_BATCH_SIZE	SZ_1G
 
 /**
  * struct vfio_peers - the containers that have a device's memory mapped
@@ -216,7 +215,6 @@ static bool vfio_peer_visit(struct vfio_peer *peer, vfio_peer_visit_t visit)
 {
 	struct vfio_peer_range *range;
 	unsigned int count = 0;
-	u64 size = 0;
 	bool more;
 
 	mutex_lock(&peer->space->lock);
@@ -225,10 +223,7 @@ static bool vfio_peer_visit(struct vfio_peer *peer, vfio_peer_visit_t visit)
 						 struct vfio_peer_range,
 						 peer_entry);
 		more = range && visit(peer, range);
-		if (more)
-			size += range->size;
-	} while (more && ++count < VFIO_PEER_BATCH &&
-		 size < VFIO_PEER_BATCH_SIZE);
+	} while (more && ++count < VFIO_PEER_BATCH);
 	mutex_unlock(&peer->space->lock);
 	return more;
 }
@@ -608,6 +603,18 @@ static struct vfio_peer *vfio_peer_get(struct vfio_peer_space *space,
 	return peer;
 }
 
+/*
+ * A range is unmapped in one go, by whoever closes or resets the device. So it has
+ * about 1024 entries of page tables at most, and a user who wants more has to pay
+ * for more ranges.
+ */
+static size_t vfio_range_limit(const struct vfio_peer_range *range)
+{
+	bool large_pages = IS_ALIGNED(range->iova ^ range->phys, SZ_2M);
+
+	return large_pages ? SZ_2G : SZ_4M;
+}
+
 static int vfio_peer_map_range(struct vfio_peer_space *space,
 			       struct vfio_device *device,
 			       struct vfio_peer_range *range)
@@ -639,8 +646,9 @@ static int vfio_peer_map_range(struct vfio_peer_space *space,
  * @size: bytes to map at most
  * @prot: IOMMU_READ, IOMMU_WRITE
  *
- * Maps one piece: up to the end of the VMA or of what is contiguous. When the
- * device's memory is off the range is suspended from the start.
+ * Maps one piece: up to the end of the VMA or of what is contiguous, and to the
+ * size that a range may have. When the device's memory is off the range is
+ * suspended from the start.
  *
  * Context: under the backend's lock; takes mmap_lock. The calling task puts a
  * file, which releases the device if that was the last reference.
@@ -669,6 +677,7 @@ ssize_t vfio_peer_map(struct vfio_peer_space *space, struct list_head *ranges,
 		return PTR_ERR(file);
 	}
 
+	range->size = min(range->size, vfio_range_limit(range));
 	ret = vfio_peer_map_range(space, vfio_device_from_file(file), range);
 	fput(file);
 	if (ret) {

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "../kselftest_harness.h"
@@ -17,6 +18,7 @@
 
 #define SIZE	T1_RIG_SIZE
 #define IOVA	0x2000000UL
+#define LONG_RANGE	0x400000U	/* where large pages do not fit */
 
 FIXTURE(fdinfo) {
 	struct t1_rig rig;
@@ -66,6 +68,28 @@ TEST_F(fdinfo, peers)
 	t1_unmap(c, IOVA, 2 * SIZE);
 	EXPECT_EQ(0, t1_told(c, "vfio-peer-devices"));
 	EXPECT_EQ(0, t1_told(c, "vfio-peer-ranges"));
+}
+
+/* What takes an entry for each page is made of more ranges, and these count. */
+TEST_F(fdinfo, long_ranges)
+{
+	__u64 size = t1_bar_size(&self->target.dev, 2), shift;
+	struct t1_container *c = &self->rig.c;
+	void *bar;
+
+	if (size < 2 * LONG_RANGE)
+		SKIP(return, "BAR 2 has %llu bytes and not %u", size, 2 * LONG_RANGE);
+	bar = t1_bar_mmap(&self->target.dev, 2, 0, size);
+	for (shift = 0; shift <= T1_PAGE; shift += T1_PAGE) {
+		unsigned int count = shift ? size / LONG_RANGE : 1;
+
+		t1_map(c, bar, IOVA + shift, size, T1_RW);
+		EXPECT_EQ(count, t1_told(c, "vfio-peer-ranges"));
+		EXPECT_EQ(self->rig.avail - 1 - count, t1_told(c, "vfio-dma-avail"));
+		t1_unmap(c, IOVA + shift, size);
+		EXPECT_EQ(self->rig.avail - 1, t1_told(c, "vfio-dma-avail"));
+	}
+	munmap(bar, size);
 }
 
 /* Those of the container, and those of its owner in all containers */
