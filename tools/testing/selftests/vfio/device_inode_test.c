@@ -3,8 +3,10 @@
  * A VFIO device has an inode, from its registration with a driver to the end of
  * the last file or mapping. User space never sees it, only that none is left
  * behind: inodes are counted in /proc/sys/fs/inode-nr, references to the module
- * in /sys/module. These tests pass on stock 6.1, where nothing is there to leak.
+ * in /sys/module. These tests pass on stock 6.1, where nothing is there to leak, but
+ * for the one whose time is over there.
  */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -206,6 +208,45 @@ TEST_F_TIMEOUT(inode, rebind, 240)
 	EXPECT_FALSE(kmemleak && kmemleak_found());
 	t1_device_open(&self->dev, &self->container, self->bdf);
 	t1_device_close(&self->dev);
+}
+
+static void *rebind_thread(void *bdf)
+{
+	T1_ASSERT(rebind(bdf));
+	return NULL;
+}
+
+/*
+ * The user of a group keeps the host waiting who unbinds its device, and nobody else
+ * who binds one. The time-out of the test is what catches it.
+ */
+TEST_F(inode, rebind_while_another_waits)
+{
+	const char *other = t1_require(T1_IVSHMEM, 1);
+	int group_id = t1_group_of(self->bdf);
+	struct t1_group *group;
+	struct t1_busy busy;
+	pthread_t thread;
+	void *ram;
+
+	if (geteuid())
+		T1_SKIP("only root can bind devices");
+	ram = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, ram);
+	ASSERT_EQ(0, __t1_group_get(&self->container, group_id, &group));
+	t1_map(&self->container, ram, PAGE, PAGE, T1_RW);
+	if (__t1_busy_begin(&busy, &self->container, PAGE, PAGE))
+		SKIP(return, T1_STALL_HINT);
+	T1_ASSERT(!pthread_create(&thread, NULL, rebind_thread, (void *)self->bdf));
+	/* Its file goes first */
+	while (t1_group_usable(group_id))
+		usleep(1000);
+
+	EXPECT_TRUE(rebind(other));
+	t1_busy_end(&busy);
+	pthread_join(thread, NULL);
+	t1_group_put(group);
+	munmap(ram, PAGE);
 }
 
 TEST_HARNESS_MAIN

@@ -52,6 +52,7 @@ bar_first_use    | both | 120 | bar_first_use_test
 group_window     | root | 120 | group_window_test
 hot_reset        | both | 180 | hot_reset_test
 module_fail_nth  | last | 300 | module_fail_nth
+container_domain | both | 60  | container_domain_test
 container_fdinfo | both | 60  | container_fdinfo_test
 container_race   | both | 60  | container_race_test
 device_fail_nth  | root | 180 | device_fail_nth

@@ -7,6 +7,7 @@ TYPE1_TESTS := bar_fault_storm_test
 TYPE1_TESTS += bar_first_use_test
 TYPE1_TESTS += bar_layout_test
 TYPE1_TESTS += bar_zap_test
+TYPE1_TESTS += container_domain_test
 TYPE1_TESTS += container_fdinfo_test
 TYPE1_TESTS += container_race_test
 TYPE1_TESTS += device_fail_nth
