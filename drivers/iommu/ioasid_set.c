@@ -490,20 +490,17 @@ void pasid_pool_destroy(struct pasid_pool *pool)
 }
 EXPORT_SYMBOL_GPL(pasid_pool_destroy);
 
-/*
- * A live PASID, which pasid_lock keeps so; ERR_PTR(-EACCES) if the kernel has the
- * number for a use of its own
- */
+/* A live PASID; ERR_PTR(-EACCES) if the kernel has it for a use of its own */
 static struct pasid *pasid_find(u32 number)
 {
-	struct pasid *pasid;
+	struct pasid *pasid = pasid_space_find(number);
 
+	RCU_LOCKDEP_WARN(!rcu_read_lock_held(), "a PASID may go away");
 	lockdep_assert_held(&pasid_lock);
-	rcu_read_lock();
-	pasid = pasid_space_find(number);
-	if (!IS_ERR(pasid) && (!pasid->pool || pasid->number != number))
-		pasid = ERR_PTR(-ENOENT);
-	rcu_read_unlock();
+	if (IS_ERR(pasid))
+		return pasid;
+	if (!pasid->pool || pasid->number != number)
+		return ERR_PTR(-ENOENT);
 	return pasid;
 }
 
@@ -649,11 +646,13 @@ void pasid_alloc_undo(struct pasid_pool *pool, u32 number, u64 seq)
 	struct pasid *pasid;
 
 	pasid_batch_init(&batch);
+	rcu_read_lock();
 	spin_lock(&pasid_lock);
 	pasid = pasid_find(number);
 	if (!IS_ERR(pasid) && pasid->pool == pool && pasid->seq == seq)
 		pasid_take(pasid, &batch);
 	spin_unlock(&pasid_lock);
+	rcu_read_unlock();
 	pasid_batch_release(&batch);
 }
 EXPORT_SYMBOL_GPL(pasid_alloc_undo);
@@ -668,6 +667,7 @@ static long pasid_free_one(struct pasid_owner *owner, u32 number)
 	long ret = 1;
 
 	pasid_batch_init(&batch);
+	rcu_read_lock();
 	spin_lock(&pasid_lock);
 	pasid = pasid_find(number);
 	if (IS_ERR(pasid))
@@ -677,6 +677,7 @@ static long pasid_free_one(struct pasid_owner *owner, u32 number)
 	else
 		pasid_take(pasid, &batch);
 	spin_unlock(&pasid_lock);
+	rcu_read_unlock();
 	pasid_batch_release(&batch);
 	return ret;
 }
@@ -775,6 +776,7 @@ struct pasid *pasid_get(struct pasid_owner *owner, u32 number)
 {
 	struct pasid *pasid;
 
+	rcu_read_lock();
 	spin_lock(&pasid_lock);
 	pasid = pasid_find(number);
 	if (!IS_ERR(pasid)) {
@@ -784,6 +786,7 @@ struct pasid *pasid_get(struct pasid_owner *owner, u32 number)
 			pasid = ERR_PTR(-EACCES);
 	}
 	spin_unlock(&pasid_lock);
+	rcu_read_unlock();
 	return pasid;
 }
 EXPORT_SYMBOL_GPL(pasid_get);
