@@ -249,7 +249,7 @@ static void vfio_peers_walk(struct vfio_peers *peers, vfio_peer_visit_t visit)
 /**
  * vfio_peers_block - Let no IOMMU translate to a device's memory
  * @device: device that its driver keeps registered
- * @reason: one of VFIO_PEER_OFF and so on
+ * @reason: VFIO_PEER_OFF and so on, one or several
  *
  * When it returns there is no translation in any container, and none comes
  * until vfio_peers_unblock(). The DMA mappings stay, suspended. Does nothing
@@ -295,6 +295,19 @@ void vfio_peers_unblock(struct vfio_device *device, unsigned int reason)
 	mutex_unlock(&peers->lock);
 }
 EXPORT_SYMBOL_GPL(vfio_peers_unblock);
+
+/**
+ * vfio_peers_blocked - Is a device's memory blocked for this reason?
+ * @device: device that its driver keeps registered
+ * @reason: one of VFIO_PEER_OFF and so on
+ *
+ * Context: any. It may change at once.
+ */
+bool vfio_peers_blocked(struct vfio_device *device, unsigned int reason)
+{
+	return READ_ONCE(device->peers->blocked) & reason;
+}
+EXPORT_SYMBOL_GPL(vfio_peers_blocked);
 
 /**
  * vfio_peers_revoke - Remove a device's memory from every container

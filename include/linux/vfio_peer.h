@@ -12,15 +12,18 @@
 #define LINUX_VFIO_PEER_H
 
 #include <linux/bits.h>
+#include <linux/types.h>
 
 struct vfio_device;
 
 #define VFIO_PEER_OFF	BIT(0)	/* by the device's user, or being changed by him */
 #define VFIO_PEER_RESET	BIT(1)	/* a reset is under way, whoever asked for it */
-#define VFIO_PEER_ERROR	BIT(2)	/* an error, which may end in a reset */
-#define VFIO_PEER_PF	BIT(3)	/* the PF of this VF is being reset */
+#define VFIO_PEER_RECOVERY	BIT(2)	/* from an error, by a reset perhaps */
+#define VFIO_PEER_ERROR	BIT(3)	/* what recovery may have lost is not back yet */
+#define VFIO_PEER_PF	BIT(4)	/* the PF of this VF is being reset */
 
 void vfio_peers_block(struct vfio_device *device, unsigned int reason);
 void vfio_peers_unblock(struct vfio_device *device, unsigned int reason);
+bool vfio_peers_blocked(struct vfio_device *device, unsigned int reason);
 
 #endif

@@ -35,6 +35,51 @@ static bool vfio_pci_memory_on(struct vfio_pci_core_device *vdev)
 	       __vfio_pci_memory_enabled(vdev);
 }
 
+/* A VF's BARs are in its PF, and so is what enables them: a reset clears it */
+static bool vfio_pci_vf_memory_on(struct pci_dev *vf)
+{
+	struct pci_dev *pf = pci_physfn(vf);
+	int pos = pci_find_ext_capability(pf, PCI_EXT_CAP_ID_SRIOV);
+	u16 ctrl;
+
+	if (!pos)
+		return false;
+	pci_read_config_word(pf, pos + PCI_SRIOV_CTRL, &ctrl);
+	return (ctrl & PCI_SRIOV_CTRL_MSE) && !PCI_POSSIBLE_ERROR(ctrl);
+}
+
+/*
+ * Resets and error recovery may have lost BARs: a reset restores what it found.
+ * Not by vfio_need_bar_restore(), which waits until the reset that calls us ends.
+ */
+static bool vfio_pci_bars_lost(struct vfio_pci_core_device *vdev)
+{
+	u32 bar;
+	int i;
+
+	if (vdev->pdev->is_virtfn)
+		return !vfio_pci_vf_memory_on(vdev->pdev);
+
+	for (i = 0; i < PCI_STD_NUM_BARS; i++) {
+		if (!vdev->rbar[i])
+			continue;
+		pci_read_config_dword(vdev->pdev, PCI_BASE_ADDRESS_0 + 4 * i,
+				      &bar);
+		if (bar != vdev->rbar[i])
+			return true;
+	}
+	return false;
+}
+
+/* Also the end of what error recovery has lost, if the BARs are back */
+static void vfio_pci_check_bars(struct vfio_pci_core_device *vdev)
+{
+	if (vfio_pci_bars_lost(vdev))
+		vfio_peers_block(&vdev->vdev, VFIO_PEER_ERROR);
+	else
+		vfio_peers_unblock(&vdev->vdev, VFIO_PEER_ERROR);
+}
+
 /**
  * vfio_pci_begin_memory_change - Begin what may turn memory on or off
  * @vdev: device
@@ -61,10 +106,14 @@ void vfio_pci_begin_memory_change(struct vfio_pci_core_device *vdev, bool off)
 void vfio_pci_end_memory_change(struct vfio_pci_core_device *vdev)
 {
 	lockdep_assert_held_write(&vdev->memory_lock);
-	if (vfio_pci_memory_on(vdev))
+	if (vfio_pci_memory_on(vdev)) {
+		/* The user has restored BARs, or his power management */
+		if (vfio_peers_blocked(&vdev->vdev, VFIO_PEER_ERROR))
+			vfio_pci_check_bars(vdev);
 		vfio_peers_unblock(&vdev->vdev, VFIO_PEER_OFF);
-	else
+	} else {
 		vfio_peers_block(&vdev->vdev, VFIO_PEER_OFF);
+	}
 	up_write(&vdev->memory_lock);
 }
 
@@ -113,42 +162,6 @@ void vfio_pci_dev_set_end_memory_change(struct vfio_device_set *dev_set)
 		vfio_pci_end_memory_change(cur);
 }
 
-/* A VF's BARs are in its PF, and so is what enables them: a reset clears it */
-static bool vfio_pci_vf_memory_on(struct pci_dev *vf)
-{
-	struct pci_dev *pf = pci_physfn(vf);
-	int pos = pci_find_ext_capability(pf, PCI_EXT_CAP_ID_SRIOV);
-	u16 ctrl;
-
-	if (!pos)
-		return false;
-	pci_read_config_word(pf, pos + PCI_SRIOV_CTRL, &ctrl);
-	return (ctrl & PCI_SRIOV_CTRL_MSE) && !PCI_POSSIBLE_ERROR(ctrl);
-}
-
-/*
- * Resets and error recovery may have lost BARs: a reset restores what it found.
- * Not by vfio_need_bar_restore(), which waits until the reset that calls us ends.
- */
-static bool vfio_pci_bars_lost(struct vfio_pci_core_device *vdev)
-{
-	u32 bar;
-	int i;
-
-	if (vdev->pdev->is_virtfn)
-		return !vfio_pci_vf_memory_on(vdev->pdev);
-
-	for (i = 0; i < PCI_STD_NUM_BARS; i++) {
-		if (!vdev->rbar[i])
-			continue;
-		pci_read_config_dword(vdev->pdev, PCI_BASE_ADDRESS_0 + 4 * i,
-				      &bar);
-		if (bar != vdev->rbar[i])
-			return true;
-	}
-	return false;
-}
-
 /**
  * vfio_pci_use_memory - The device was opened, or is about to be closed
  * @vdev: device
@@ -160,32 +173,10 @@ void vfio_pci_use_memory(struct vfio_pci_core_device *vdev, bool use)
 {
 	vfio_pci_begin_memory_change(vdev, false);
 	vdev->memory_used = use;
+	/* Nobody is told of a recovery that has failed: begin anew */
+	if (use)
+		vfio_peers_unblock(&vdev->vdev, VFIO_PEER_RECOVERY);
 	vfio_pci_end_memory_change(vdev);
-	if (use) {
-		/* Nobody is told of a recovery that has failed: begin anew */
-		WRITE_ONCE(vdev->recovering, false);
-		vfio_pci_bars_restored(vdev);
-	}
-}
-
-/**
- * vfio_pci_bars_restored - The BARs may be what they were at open
- * @vdev: device
- *
- * If they are, that is the end of what error recovery has left undone, unless it
- * is still under way.
- */
-void vfio_pci_bars_restored(struct vfio_pci_core_device *vdev)
-{
-	if (!READ_ONCE(vdev->recovering) && !vfio_pci_bars_lost(vdev))
-		vfio_peers_unblock(&vdev->vdev, VFIO_PEER_ERROR);
-}
-
-/* Whoever has unblocked in between is put right */
-static void vfio_pci_check_bars(struct vfio_pci_core_device *vdev)
-{
-	vfio_peers_block(&vdev->vdev, VFIO_PEER_ERROR);
-	vfio_pci_bars_restored(vdev);
 }
 
 /* A PF's VFs lose their memory with it, and may have it again */
@@ -270,9 +261,8 @@ void vfio_pci_core_reset_done(struct pci_dev *pdev)
 
 	vfio_pci_block_vfs(vdev, false);
 	/* Otherwise recovery has failed, or is about to reset the bus */
-	WRITE_ONCE(vdev->recovering, false);
 	if (pdev->error_state == pci_channel_io_normal)
-		vfio_pci_bars_restored(vdev);
+		vfio_pci_check_bars(vdev);
 	vfio_peers_unblock(&vdev->vdev, VFIO_PEER_RESET);
 }
 EXPORT_SYMBOL_GPL(vfio_pci_core_reset_done);
@@ -280,15 +270,22 @@ EXPORT_SYMBOL_GPL(vfio_pci_core_reset_done);
 /**
  * vfio_pci_error_detected - Error recovery begins
  * @vdev: device
+ * @state: pci_channel_io_normal if nothing is lost, and nothing will be reset
  *
- * It may end in a reset, which loses the BARs.
+ * Recovery may end in a reset, which loses the BARs. While a device does not
+ * answer, no DMA reaches its BARs, and an IOMMU that has it drop translations
+ * would wait for it, while the link comes up only after this: what is lost is
+ * found when recovery is over.
  *
  * Context: under pci_bus_sem and the device lock.
  */
-void vfio_pci_error_detected(struct vfio_pci_core_device *vdev)
+void vfio_pci_error_detected(struct vfio_pci_core_device *vdev,
+			     pci_channel_state_t state)
 {
-	WRITE_ONCE(vdev->recovering, true);
-	vfio_peers_block(&vdev->vdev, VFIO_PEER_ERROR);
+	if (state == pci_channel_io_normal || !pci_device_is_present(vdev->pdev))
+		return;
+
+	vfio_peers_block(&vdev->vdev, VFIO_PEER_RECOVERY | VFIO_PEER_ERROR);
 	vfio_pci_block_vfs(vdev, true);
 }
 
@@ -298,7 +295,7 @@ void vfio_pci_error_detected(struct vfio_pci_core_device *vdev)
  *
  * For the resume callback of pci_error_handlers. BARs that the recovery has
  * lost come back when the user turns memory on. It is not called when recovery
- * has failed: then a reset or a new open is the end of it.
+ * has failed: then a new open is the end of it.
  *
  * Context: under pci_bus_sem and the device lock.
  */
@@ -306,8 +303,8 @@ void vfio_pci_core_aer_resume(struct pci_dev *pdev)
 {
 	struct vfio_pci_core_device *vdev = dev_get_drvdata(&pdev->dev);
 
-	WRITE_ONCE(vdev->recovering, false);
 	vfio_pci_check_bars(vdev);
+	vfio_peers_unblock(&vdev->vdev, VFIO_PEER_RECOVERY);
 	vfio_pci_block_vfs(vdev, false);
 }
 EXPORT_SYMBOL_GPL(vfio_pci_core_aer_resume);

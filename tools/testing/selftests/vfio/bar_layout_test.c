@@ -14,6 +14,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -244,6 +246,31 @@ TEST_F(layout, neighbours_are_left_alone)
 		EXPECT_EQ(77, *(__u32 *)(area + i * PAGE));
 	EXPECT_EQ(0, *(__u32 *)(area + 13 * PAGE));
 	EXPECT_TRUE(shows_after_zap(&self->dev, map, 700, 1));
+}
+
+/* The number of a region is what is left of an offset that has a sign. */
+TEST_F(layout, ioeventfd)
+{
+	const __s64 regions[] = { -1, -2, -16, -1LL << 23, VFIO_PCI_ROM_REGION_INDEX };
+	struct vfio_device_ioeventfd arg = {
+		.argsz = sizeof(arg),
+		.flags = VFIO_DEVICE_IOEVENTFD_32,
+		.offset = t1_bar_offset(&self->dev, 2, 0),
+		.fd = eventfd(0, EFD_CLOEXEC),
+	};
+	int i, fd = arg.fd;
+
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(0, ioctl(self->dev.fd, VFIO_DEVICE_IOEVENTFD, &arg));
+	arg.fd = -1;
+	EXPECT_EQ(0, ioctl(self->dev.fd, VFIO_DEVICE_IOEVENTFD, &arg));
+	arg.fd = fd;
+	for (i = 0; i < ARRAY_SIZE(regions); i++) {
+		arg.offset = (__u64)regions[i] << VFIO_TEST_OFFSET_SHIFT;
+		EXPECT_EQ(-1, ioctl(self->dev.fd, VFIO_DEVICE_IOEVENTFD, &arg));
+		EXPECT_EQ(EINVAL, errno);
+	}
+	close(fd);
 }
 
 TEST_F(layout, bad_requests)

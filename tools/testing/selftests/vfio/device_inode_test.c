@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -247,6 +248,27 @@ TEST_F(inode, rebind_while_another_waits)
 	pthread_join(thread, NULL);
 	t1_group_put(group);
 	munmap(ram, PAGE);
+}
+
+/* Who has the device open is asked to let go of it. */
+TEST_F(inode, request)
+{
+	pthread_t thread;
+	__u64 count;
+	int fd;
+
+	if (geteuid())
+		T1_SKIP("only root can bind devices");
+	fd = eventfd(0, EFD_CLOEXEC);
+	ASSERT_LE(0, fd);
+	t1_device_open(&self->dev, &self->container, self->bdf);
+	ASSERT_EQ(0, __t1_trigger(&self->dev, VFIO_PCI_REQ_IRQ_INDEX, VFIO_IRQ_SET_DATA_EVENTFD,
+				  1, &fd));
+	T1_ASSERT(!pthread_create(&thread, NULL, rebind_thread, (void *)self->bdf));
+	EXPECT_EQ(sizeof(count), read(fd, &count, sizeof(count)));
+	t1_device_close(&self->dev);
+	pthread_join(thread, NULL);
+	close(fd);
 }
 
 TEST_HARNESS_MAIN

@@ -101,7 +101,7 @@ static int op_hot_reset(struct fuzz *f)
 	return fuzz_ioctl(f, fd, VFIO_DEVICE_PCI_HOT_RESET, buf, sizeof(buf));
 }
 
-/* The offset remains what it is, where nothing breaks: see type1_fuzz_region.c. */
+/* The offset remains where nothing breaks (see type1_fuzz_region.c) or nothing is. */
 static int op_ioeventfd(struct fuzz *f)
 {
 	struct vfio_device_ioeventfd arg = {
@@ -115,6 +115,8 @@ static int op_ioeventfd(struct fuzz *f)
 
 	if (fd < 0)
 		return 1;
+	if (fuzz_one_in(f, 8))
+		arg.offset |= -1ULL << (VFIO_TEST_OFFSET_SHIFT + fuzz_below(f, 20));
 	arg.fd = fuzz_one_in(f, 4) ? -1 : fuzz_or_edge(f, fuzz_file(f, FUZZ_EVENTFD, &dev));
 	return fuzz_ioctl(f, fd, VFIO_DEVICE_IOEVENTFD, &arg, sizeof(arg));
 }
