@@ -30,7 +30,7 @@ struct race_pool {
 };
 
 struct race {
-	struct mutex quotas;	/* of owners */
+	struct mutex quotas;	/* protects those of owners */
 	struct pasid_owner owners[RACE_OWNERS];
 	struct race_pool pools[RACE_POOLS];
 	struct task_struct *threads[RACE_THREADS];
