@@ -414,7 +414,8 @@ EXPORT_SYMBOL_GPL(pasid_pool_init);
  * on has the new owner's token. The old owner's quota stays as it is.
  *
  * Context: any but interrupts. The caller serialises it with pasid_alloc(),
- * pasid_pool_reclaim() and pasid_pool_destroy() of the same pool.
+ * pasid_pool_reclaim() and pasid_pool_destroy() of the same pool, and with
+ * pasid_owner_set_quota() of @owner.
  * Return: 0, or -EDQUOT and nothing has changed, if the PASIDs do not fit into
  * @quota.
  */

@@ -58,8 +58,9 @@
 #define CREATE_TRACE_POINTS
 #include <trace/events/vfio_peer.h>
 
-/* Ranges that a walk visits at a time */
+/* Ranges, or bytes of them, that a walk visits at a time */
 #define VFIO_PEER_BATCH		64
+#define VFIO_PEER_BATCH_SIZE	SZ_1G
 
 /**
  * struct vfio_peers - the containers that have a device's memory mapped
@@ -215,6 +216,7 @@ static bool vfio_peer_visit(struct vfio_peer *peer, vfio_peer_visit_t visit)
 {
 	struct vfio_peer_range *range;
 	unsigned int count = 0;
+	u64 size = 0;
 	bool more;
 
 	mutex_lock(&peer->space->lock);
@@ -223,7 +225,10 @@ static bool vfio_peer_visit(struct vfio_peer *peer, vfio_peer_visit_t visit)
 						 struct vfio_peer_range,
 						 peer_entry);
 		more = range && visit(peer, range);
-	} while (more && ++count < VFIO_PEER_BATCH);
+		if (more)
+			size += range->size;
+	} while (more && ++count < VFIO_PEER_BATCH &&
+		 size < VFIO_PEER_BATCH_SIZE);
 	mutex_unlock(&peer->space->lock);
 	return more;
 }
@@ -617,9 +622,9 @@ static struct vfio_peer *vfio_peer_get(struct vfio_peer_space *space,
 }
 
 /*
- * A range is unmapped in one go, by whoever closes or resets the device. So it has
- * about 1024 entries of page tables at most, and a user who wants more has to pay
- * for more ranges.
+ * A range is unmapped in one go, by whoever closes or resets the device. So, with
+ * the page sizes that VT-d and AMD have, it has about 1024 entries of page tables
+ * at most, and a user who wants more has to pay for more ranges.
  */
 static size_t vfio_range_limit(const struct vfio_peer_range *range)
 {

@@ -221,7 +221,7 @@ static void *rebind_thread(void *bdf)
  * The user of a group keeps the host waiting who unbinds its device, and nobody else
  * who binds one. The time-out of the test is what catches it.
  */
-TEST_F(inode, rebind_while_another_waits)
+TEST_F_TIMEOUT(inode, rebind_while_another_waits, 120)
 {
 	const char *other = t1_require(T1_IVSHMEM, 1);
 	int group_id = t1_group_of(self->bdf);

@@ -291,6 +291,11 @@ while read -r name who seconds _; do
 	limit=$((limit + runs * (seconds * factor + random)))
 done < <(selected "$@")
 
+if ((!${#names[@]})); then
+	echo "${0##*/}: there is no test in part $part of $parts" >&2
+	exit 1
+fi
+
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 "$here/vmtest.sh" "${vmtest[@]}" -t "$limit" -q "${devices//[$'\n\t']/ }" -- \
