@@ -292,7 +292,7 @@ while read -r name who seconds _; do
 done < <(selected "$@")
 
 if ((!${#names[@]})); then
-	echo "${0##*/}: there is no test in part $part of $parts" >&2
+	echo "${0##*/}: none of these tests is in this part" >&2
 	exit 1
 fi
 
