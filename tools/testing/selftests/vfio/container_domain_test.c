@@ -4,7 +4,7 @@
  * nobody looked at, when the first group with an IOMMU comes.
  *
  * Fails on stock 6.1, which fills the log, or looks at each page of a mapping that
- * has more of them than can be counted in a day.
+ * nothing limits: where an IOMMU has 57 bits, for days.
  */
 #include <errno.h>
 #include <sys/mman.h>
@@ -15,7 +15,7 @@
 #include "lib/type1.h"
 
 #define IOVA	0x200000000ULL
-#define HUGE	(1ULL << 50)
+#define HUGE	(1ULL << 38)	/* still inside */
 #define OUTSIDE	(1ULL << 60)	/* of what an IOMMU has */
 
 FIXTURE(domain) {
@@ -56,11 +56,14 @@ FIXTURE_TEARDOWN(domain)
 	munmap(self->ram, T1_PAGE);
 }
 
-/* The time-out of the test is what catches it. */
+/* What there is to undo is nothing. */
 TEST_F(domain, huge)
 {
+	__u64 begin = t1_now();
+
 	t1_map(&self->c, NULL, IOVA, HUGE, T1_RW);
-	EXPECT_GT(0, __t1_group_get(&self->c, self->edu, &self->group));
+	EXPECT_EQ(-EFAULT, __t1_group_get(&self->c, self->edu, &self->group));
+	EXPECT_GT(begin + 5000000000ULL, t1_now());
 	t1_unmap(&self->c, IOVA, HUGE);
 }
 
