@@ -57,7 +57,8 @@
  * @containers: that belong to it; freed with the last one
  * @groups: attached to them, which the quota is computed from
  *
- * vfio_pasid_owners_lock protects all but @pasids and @tgid.
+ * vfio_pasid_owners_lock protects all but @pasids and @tgid, and is held by who
+ * changes vfio_pasid_container.owner.
  */
 struct vfio_pasid_owner {
 	struct list_head entry;
@@ -356,6 +357,22 @@ void vfio_pasid_attach_group(struct vfio_pasid_container *pc)
 }
 EXPORT_SYMBOL_GPL(vfio_pasid_attach_group);
 
+static void vfio_pasid_lose_group(struct vfio_pasid_container *pc)
+{
+	struct vfio_pasid_owner *owner = pc->owner;
+
+	if (!pc->groups)
+		pasid_pool_destroy(&pc->pool);
+	vfio_pasid_owner_lose(owner, 1);
+	if (pc->groups)
+		return;
+
+	mutex_lock(&vfio_pasid_owners_lock);
+	pc->owner = NULL;
+	mutex_unlock(&vfio_pasid_owners_lock);
+	vfio_pasid_owner_leave(owner);
+}
+
 /**
  * vfio_pasid_detach_group - A group was detached from a container
  * @pc: container
@@ -370,15 +387,8 @@ void vfio_pasid_detach_group(struct vfio_pasid_container *pc)
 {
 	mutex_lock(&pc->lock);
 	pc->groups--;
-	if (pc->owner) {
-		if (!pc->groups)
-			pasid_pool_destroy(&pc->pool);
-		vfio_pasid_owner_lose(pc->owner, 1);
-		if (!pc->groups) {
-			vfio_pasid_owner_leave(pc->owner);
-			pc->owner = NULL;
-		}
-	}
+	if (pc->owner)
+		vfio_pasid_lose_group(pc);
 	mutex_unlock(&pc->lock);
 }
 EXPORT_SYMBOL_GPL(vfio_pasid_detach_group);
@@ -486,18 +496,19 @@ EXPORT_SYMBOL_GPL(vfio_pasid_info);
  * @pc: container
  * @m: what an administrator reads
  *
- * Context: may sleep; waits for no lock that is held across user access.
+ * Context: may sleep; does not wait for the container's own user, who may be
+ * giving back up to 2^20 PASIDs.
  */
 void vfio_pasid_show(struct vfio_pasid_container *pc, struct seq_file *m)
 {
 	unsigned int count = 0, used = 0, quota = 0;
 
-	mutex_lock(&pc->lock);
+	mutex_lock(&vfio_pasid_owners_lock);
 	if (pc->owner) {
 		count = pasid_pool_count(&pc->pool);
 		pasid_owner_usage(&pc->owner->pasids, &quota, &used);
 	}
-	mutex_unlock(&pc->lock);
+	mutex_unlock(&vfio_pasid_owners_lock);
 
 	seq_printf(m, "vfio-pasids:\t%u\n", count);
 	seq_printf(m, "vfio-pasids-owner:\t%u of %u\n", used, quota);

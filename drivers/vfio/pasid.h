@@ -18,7 +18,9 @@ struct vfio_pasid_owner;
 /**
  * struct vfio_pasid_container - a container as a place to get PASIDs from
  * @lock: protects all that follows and serialises what is done to @pool
- * @owner: the mm that the container belongs to; NULL until somebody asks
+ * @owner: the mm that the container belongs to; NULL until somebody asks. To
+ *         change it takes vfio_pasid_owners_lock as well, so either is enough to
+ *         read it.
  * @pool: the PASIDs that were allocated here, while there is an @owner
  * @groups: groups attached
  */

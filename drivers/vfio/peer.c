@@ -21,16 +21,23 @@
  *
  *   the backend's lock    (vfio_iommu.lock) creates and removes ranges
  *   mmap_lock, and the driver's memory_lock inside of it
+ *   vfio_peers.walk       one walk from the device's side after the other
  *   vfio_peers.lock       list of the device's vfio_peer; pins them and their
- *                         spaces for a walk from the device's side
+ *                         spaces for a part of a walk
  *   vfio_peer_space.lock  around the IOMMU driver's own locks only
  *
- * A walk takes none but the last two: it may be on behalf of a reset by the
- * host or of error recovery, in the midst of the PCI core's locks. A map
- * enters its vfio_peer into the device's list first and then, under the lock of
- * the space, looks whether the device is blocked. Blocking sets that mark first
- * and then visits each space under its lock. So either the map sees the mark
- * or the walk sees the range; and the same holds for unblocking.
+ * A walk takes none but the last three: it may be on behalf of a reset by the
+ * host or of error recovery, in the midst of the PCI core's locks. As there can
+ * be many ranges, it lets go of the last two now and then: only who resets or
+ * closes the same device waits for all of a walk. A map enters its vfio_peer
+ * into the device's list first and then, under the lock of the space, looks
+ * whether the device is blocked. Blocking sets that mark first and then looks
+ * for ranges in each space of the list, until a look at all of them finds none.
+ * So either the map sees the mark or the walk sees the range; and the same holds
+ * for unblocking.
+ *
+ * A new domain gets the ranges one by one, and walks come in between. Epochs tell
+ * which ranges it has: see vfio_range_in().
  *
  * IOMMU drivers expect their users to serialise map and unmap against attach
  * and detach of the same domain. The lock of the space does it.
@@ -65,15 +72,17 @@
 /**
  * struct vfio_peers - the containers that have a device's memory mapped
  * @kref: the device has one, and each vfio_peer
- * @lock: protects all that follows, and vfio_peer.device_entry
- * @list: vfio_peer
+ * @walk: held for a whole walk; protects @blocked
  * @blocked: reasons why no container may translate to the device's memory
+ * @lock: protects @list
+ * @list: vfio_peer
  */
 struct vfio_peers {
 	struct kref kref;
-	struct mutex lock;	/* list and blocked */
-	struct list_head list;
+	struct mutex walk;	/* protects blocked */
 	unsigned int blocked;
+	struct mutex lock;	/* protects list */
+	struct list_head list;
 };
 
 /**
@@ -101,10 +110,21 @@ static void vfio_peers_free(struct kref *kref)
 	struct vfio_peers *peers = container_of(kref, struct vfio_peers, kref);
 
 	mutex_destroy(&peers->lock);
+	mutex_destroy(&peers->walk);
 	kfree(peers);
 }
 
 /* Ranges and domains, under the lock of the space */
+
+/*
+ * Is a range, if it is mapped at all, mapped in this domain? When it was mapped
+ * last the domain was in the list, or it has been added to it since.
+ */
+static bool vfio_range_in(const struct vfio_peer_range *range,
+			  const struct vfio_peer_domain *pd)
+{
+	return range->epoch >= pd->epoch;
+}
 
 static void vfio_range_unmap(struct vfio_peer_space *space,
 			     struct vfio_peer_range *range)
@@ -115,8 +135,10 @@ static void vfio_range_unmap(struct vfio_peer_space *space,
 	if (!range->mapped)
 		return;
 
-	list_for_each_entry(pd, &space->domains, entry)
-		iommu_unmap(pd->domain, range->iova, range->size);
+	list_for_each_entry(pd, &space->domains, entry) {
+		if (vfio_range_in(range, pd))
+			iommu_unmap(pd->domain, range->iova, range->size);
+	}
 	range->mapped = false;
 	space->nr_mapped--;
 }
@@ -142,6 +164,7 @@ static int vfio_range_map(struct vfio_peer_space *space,
 			goto err_unmap;
 	}
 	range->mapped = true;
+	range->epoch = space->epoch;
 	space->nr_mapped++;
 	return 0;
 
@@ -233,22 +256,33 @@ static bool vfio_peer_visit(struct vfio_peer *peer, vfio_peer_visit_t visit)
 	return more;
 }
 
+/* Visit some ranges of the first vfio_peer that has any. False: none has. */
+static bool vfio_peers_visit(struct vfio_peers *peers, vfio_peer_visit_t visit)
+{
+	struct vfio_peer *peer;
+	bool more = false;
+
+	mutex_lock(&peers->lock);
+	list_for_each_entry(peer, &peers->list, device_entry) {
+		more = vfio_peer_visit(peer, visit);
+		if (more)
+			break;
+	}
+	mutex_unlock(&peers->lock);
+	return more;
+}
+
 /*
- * There can be many ranges, and others wait for the lock of the space: let go
- * of it now and then. All ranges that a walk finds are in the same state, for
- * the lock of the peers lets no other walk begin. It moves each to the end, where
- * those that are mapped meanwhile, in the new state, come, too. So the first one
- * tells whether there is more to do.
+ * All ranges that a walk finds are in the same state, for no other walk begins
+ * meanwhile. It moves each to the end of its list, where those that are mapped
+ * meanwhile, in the new state, come, too. So the first one tells whether there is
+ * more to do.
  */
 static void vfio_peers_walk(struct vfio_peers *peers, vfio_peer_visit_t visit)
 {
-	struct vfio_peer *peer;
-
-	lockdep_assert_held(&peers->lock);
-	list_for_each_entry(peer, &peers->list, device_entry) {
-		while (vfio_peer_visit(peer, visit))
-			cond_resched();
-	}
+	lockdep_assert_held(&peers->walk);
+	while (vfio_peers_visit(peers, visit))
+		cond_resched();
 }
 
 /**
@@ -260,7 +294,7 @@ static void vfio_peers_walk(struct vfio_peers *peers, vfio_peer_visit_t visit)
  * until vfio_peers_unblock(). The DMA mappings stay, suspended. Does nothing
  * when already blocked for this reason.
  *
- * Context: may sleep; takes vfio_peers.lock, inside the driver's memory lock
+ * Context: may sleep; takes vfio_peers.walk, inside the driver's memory lock
  * and the PCI core's locks, and waits for no user.
  */
 void vfio_peers_block(struct vfio_device *device, unsigned int reason)
@@ -268,12 +302,12 @@ void vfio_peers_block(struct vfio_device *device, unsigned int reason)
 	struct vfio_peers *peers = device->peers;
 	unsigned int before;
 
-	mutex_lock(&peers->lock);
+	mutex_lock(&peers->walk);
 	before = peers->blocked;
 	WRITE_ONCE(peers->blocked, before | reason);
 	if (!before)
 		vfio_peers_walk(peers, vfio_range_do_suspend);
-	mutex_unlock(&peers->lock);
+	mutex_unlock(&peers->walk);
 }
 EXPORT_SYMBOL_GPL(vfio_peers_block);
 
@@ -292,12 +326,12 @@ void vfio_peers_unblock(struct vfio_device *device, unsigned int reason)
 	struct vfio_peers *peers = device->peers;
 	unsigned int before;
 
-	mutex_lock(&peers->lock);
+	mutex_lock(&peers->walk);
 	before = peers->blocked;
 	WRITE_ONCE(peers->blocked, before & ~reason);
 	if (before && !peers->blocked)
 		vfio_peers_walk(peers, vfio_range_do_resume);
-	mutex_unlock(&peers->lock);
+	mutex_unlock(&peers->walk);
 }
 EXPORT_SYMBOL_GPL(vfio_peers_unblock);
 
@@ -326,9 +360,9 @@ void vfio_peers_revoke(struct vfio_device *device)
 {
 	struct vfio_peers *peers = device->peers;
 
-	mutex_lock(&peers->lock);
+	mutex_lock(&peers->walk);
 	vfio_peers_walk(peers, vfio_range_do_revoke);
-	mutex_unlock(&peers->lock);
+	mutex_unlock(&peers->walk);
 }
 
 /**
@@ -345,6 +379,7 @@ int vfio_peers_init(struct vfio_device *device)
 		return -ENOMEM;
 
 	kref_init(&peers->kref);
+	mutex_init(&peers->walk);
 	mutex_init(&peers->lock);
 	INIT_LIST_HEAD(&peers->list);
 	device->peers = peers;
@@ -413,66 +448,70 @@ void vfio_peer_space_destroy(struct vfio_peer_space *space)
 EXPORT_SYMBOL_GPL(vfio_peer_space_destroy);
 
 /**
- * vfio_peer_domain_add - Map all ranges of a space in one more domain
+ * vfio_peer_domain_add - Begin to map ranges in one more domain
  * @space: space
  * @pd: embedded in the backend's structure for the domain
  * @domain: without mappings at the IOVAs of ranges
  *
- * Return: 0, or what iommu_map() returned; then @domain is as before.
+ * What is mapped from now on is mapped in this domain, too. For what is mapped
+ * already, vfio_peer_domain_fill() is to be called.
+ *
+ * Context: under the backend's lock, until all is filled or the domain has left.
  */
-int vfio_peer_domain_add(struct vfio_peer_space *space,
-			 struct vfio_peer_domain *pd,
-			 struct iommu_domain *domain)
+void vfio_peer_domain_add(struct vfio_peer_space *space,
+			  struct vfio_peer_domain *pd,
+			  struct iommu_domain *domain)
 {
-	struct vfio_peer_range *range, *failed = NULL;
-	struct vfio_peer *peer;
-	int ret = 0;
-
 	mutex_lock(&space->lock);
-	list_for_each_entry(peer, &space->peers, space_entry) {
-		list_for_each_entry(range, &peer->ranges, peer_entry) {
-			if (!range->mapped)
-				continue;
-			cond_resched();
-			ret = vfio_range_map_domain(range, domain);
-			if (ret) {
-				failed = range;
-				goto err_unmap;
-			}
-		}
-	}
 	pd->domain = domain;
+	pd->epoch = ++space->epoch;
 	list_add_tail(&pd->entry, &space->domains);
-	goto out_unlock;
-
-err_unmap:
-	list_for_each_entry(peer, &space->peers, space_entry) {
-		list_for_each_entry(range, &peer->ranges, peer_entry) {
-			if (range == failed)
-				goto out_unlock;
-			if (range->mapped)
-				iommu_unmap(domain, range->iova, range->size);
-		}
-	}
-out_unlock:
 	mutex_unlock(&space->lock);
-	return ret;
 }
 EXPORT_SYMBOL_GPL(vfio_peer_domain_add);
 
-/**
- * vfio_peer_domain_del - Forget a domain, which is about to be freed
- * @space: space without ranges
- * @pd: what vfio_peer_domain_add() was called with
- */
-void vfio_peer_domain_del(struct vfio_peer_space *space,
-			  struct vfio_peer_domain *pd)
+static int vfio_peer_domain_fill_one(struct vfio_peer_space *space,
+				     struct vfio_peer_domain *pd,
+				     struct vfio_peer_range *range)
 {
+	int ret = 0;
+
 	mutex_lock(&space->lock);
-	list_del(&pd->entry);
+	if (range->mapped && !vfio_range_in(range, pd)) {
+		ret = vfio_range_map_domain(range, pd->domain);
+		if (!ret)
+			range->epoch = pd->epoch;
+	}
 	mutex_unlock(&space->lock);
+	return ret;
 }
-EXPORT_SYMBOL_GPL(vfio_peer_domain_del);
+
+/**
+ * vfio_peer_domain_fill - Map the ranges of a DMA mapping in a new domain
+ * @space: space
+ * @pd: the last one that vfio_peer_domain_add() was called with
+ * @ranges: the mapping's
+ *
+ * Context: under the backend's lock.
+ * Return: 0, or what iommu_map() returned; then vfio_peer_detach_group() is to
+ * be called, for some ranges are mapped in the domain.
+ */
+int vfio_peer_domain_fill(struct vfio_peer_space *space,
+			  struct vfio_peer_domain *pd,
+			  const struct list_head *ranges)
+{
+	struct vfio_peer_range *range;
+	int ret;
+
+	list_for_each_entry(range, ranges, mapping_entry) {
+		ret = vfio_peer_domain_fill_one(space, pd, range);
+		if (ret)
+			return ret;
+		cond_resched();
+	}
+	return 0;
+}
+EXPORT_SYMBOL_GPL(vfio_peer_domain_fill);
 
 /**
  * vfio_peer_attach_group - Attach a group to a domain of a space

@@ -22,12 +22,13 @@ struct vm_area_struct;
  * @lock: protects all that follows and the ranges' state, and serialises what
  *        is done to the domains in the list; held for calls of the IOMMU API
  *        and nothing else
- * @domains: vfio_peer_domain, which all ranges are mapped in
+ * @domains: vfio_peer_domain, which all ranges are mapped in; in a new one, not yet
  * @peers: vfio_peer, one for each device that was ever mapped
  * @revoked: vfio_peer_range, unmapped for good; their mappings shall be reaped
  * @reap: queued when @revoked gets its first entry
  * @nr_ranges: in the lists of @peers
  * @nr_mapped: how many of these are mapped
+ * @epoch: counts the domains that were ever added
  */
 struct vfio_peer_space {
 	struct mutex lock;	/* all that follows */
@@ -37,16 +38,20 @@ struct vfio_peer_space {
 	struct work_struct reap;
 	unsigned long nr_ranges;
 	unsigned long nr_mapped;
+	u64 epoch;
 };
 
 /**
  * struct vfio_peer_domain - an IOMMU domain of a container
  * @entry: in vfio_peer_space.domains, under its lock
  * @domain: constant while in the list
+ * @epoch: ranges that are mapped and have this one or a later one are mapped in
+ *         @domain; constant while in the list
  */
 struct vfio_peer_domain {
 	struct list_head entry;
 	struct iommu_domain *domain;
+	u64 epoch;
 };
 
 /**
@@ -56,12 +61,13 @@ struct vfio_peer_domain {
  * @iova: first IOVA
  * @phys: first physical address
  * @size: in bytes
+ * @epoch: of the last domain that it was mapped in
  * @prot: IOMMU_READ, IOMMU_WRITE
- * @mapped: in all domains of the space; otherwise suspended or revoked
+ * @mapped: in the domains of the space; otherwise suspended or revoked
  * @revoked: in vfio_peer_space.revoked
  *
- * vfio_peer_space.lock protects @peer_entry, @mapped and @revoked. The rest is
- * constant.
+ * vfio_peer_space.lock protects @peer_entry, @epoch, @mapped and @revoked. The
+ * rest is constant.
  */
 struct vfio_peer_range {
 	struct list_head mapping_entry;
@@ -69,6 +75,7 @@ struct vfio_peer_range {
 	dma_addr_t iova;
 	phys_addr_t phys;
 	size_t size;
+	u64 epoch;
 	int prot;
 	bool mapped;
 	bool revoked;
@@ -103,11 +110,12 @@ void vfio_peers_release(struct vfio_device *device);
 /* Container side, for the IOMMU backend */
 void vfio_peer_space_init(struct vfio_peer_space *space, work_func_t reap);
 void vfio_peer_space_destroy(struct vfio_peer_space *space);
-int vfio_peer_domain_add(struct vfio_peer_space *space,
-			 struct vfio_peer_domain *pd,
-			 struct iommu_domain *domain);
-void vfio_peer_domain_del(struct vfio_peer_space *space,
-			  struct vfio_peer_domain *pd);
+void vfio_peer_domain_add(struct vfio_peer_space *space,
+			  struct vfio_peer_domain *pd,
+			  struct iommu_domain *domain);
+int vfio_peer_domain_fill(struct vfio_peer_space *space,
+			  struct vfio_peer_domain *pd,
+			  const struct list_head *ranges);
 int vfio_peer_attach_group(struct vfio_peer_space *space,
 			   struct iommu_domain *domain,
 			   struct iommu_group *group);

@@ -271,4 +271,19 @@ TEST_F(inode, request)
 	close(fd);
 }
 
+/* Who cannot be told keeps it until he lets go of it himself. */
+TEST_F(inode, request_without_eventfd)
+{
+	pthread_t thread;
+
+	if (geteuid())
+		T1_SKIP("only root can bind devices");
+	t1_device_open(&self->dev, &self->container, self->bdf);
+	T1_ASSERT(!pthread_create(&thread, NULL, rebind_thread, (void *)self->bdf));
+	usleep(200000);
+	EXPECT_EQ(EBUSY, pthread_tryjoin_np(thread, NULL));
+	t1_device_close(&self->dev);
+	pthread_join(thread, NULL);
+}
+
 TEST_HARNESS_MAIN

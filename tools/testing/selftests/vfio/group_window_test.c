@@ -3,16 +3,20 @@
  * What happens to a whole group in the same moment as to device memory that a
  * container has mapped: races on purpose, as in peer_window_test.c. The tests of
  * domains fail when the function of peer.c that they are about does not take the
- * lock of the space: vfio_peer_domain_add(), vfio_peer_attach_group() and
- * vfio_peer_detach_group(). map_during_hot_reset fails when only the first function
- * is blocked; hot_reset_during_map sees no more than that nobody hangs.
+ * lock of the space: vfio_peer_map_range(), vfio_peer_attach_group() and
+ * vfio_peer_detach_group(); those of a second domain when it enters the list after
+ * it was filled, or when vfio_range_map() gives a range no new epoch.
+ * map_during_hot_reset fails when only the first function is blocked;
+ * hot_reset_during_map sees no more than that nobody hangs.
  *
  * Fails on stock 6.1, which has none of these functions.
  */
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "../kselftest_harness.h"
 
@@ -87,30 +91,16 @@ static void set_memory(struct t1_target *target, bool on)
 	EXPECT_NE(0, t1_translates(self->bdf, IOVA));			\
 } while (0)
 
-/* Has the kernel this function, or was it inlined? */
-static bool has_function(const char *name)
+/* The first domain is in the space's list when what was mapped before it gets there. */
+TEST_F(domain, memory_off_while_first_domain_is_filled)
 {
-	FILE *symbols = fopen("/proc/kallsyms", "r");
-	char line[256], found[128];
-	bool has = false;
-
-	T1_ASSERT(symbols);
-	while (!has && fgets(line, sizeof(line), symbols))
-		has = sscanf(line, "%*s %*s %127s", found) == 1 && !strcmp(found, name);
-	fclose(symbols);
-	return has;
-}
-
-/* A new domain gets the ranges and is entered under the lock of the space. */
-TEST_F(domain, memory_off_while_new_domain_is_filled)
-{
-	const char *map = "vfio_range_map_domain";
 	struct attachment a = { &self->edu, &self->c, self->bdf };
 	struct t1_race race;
 
-	if (!has_function(map))
-		map = "iommu_map";
-	t1_race_begin(&race, map, "vfio_peer_domain_add", attach, &a);
+	if (t1_has_function("vfio_range_map_domain"))
+		t1_race_begin(&race, "vfio_range_map_domain", "", attach, &a);
+	else
+		t1_race_begin(&race, "iommu_map", "vfio_range_map", attach, &a);
 	set_memory(&self->target, false);
 	EXPECT_FALSE(t1_race_overtaken());
 	t1_race_end(&race);
@@ -145,6 +135,136 @@ TEST_F(domain, release_while_last_group_goes)
 	t1_target_close(&self->target);
 	EXPECT_FALSE(t1_race_overtaken());
 	t1_race_end(&race);
+	t1_target_open(&self->target, t1_find(T1_IVSHMEM, 0), 2, 0);
+}
+
+/*
+ * A second domain gets the ranges of the first one by one: what is at LOW, then RAM,
+ * which is where these tests stop it, then what is at IOVA. Meanwhile the lock of the
+ * space is free.
+ */
+#define LOW	(T1_RIG_RAM / 2)
+
+struct two {
+	struct t1_rig rig;
+	const char *edu, *bdf;	/* of the rig, and of the group that comes */
+	int group;
+};
+
+FIXTURE(second) {
+	struct two two;
+	struct t1_target target;
+};
+
+FIXTURE_SETUP(second)
+{
+	const char *target = t1_require(T1_IVSHMEM, 0);
+	struct two *two = &self->two;
+	char path[32];
+
+	two->edu = t1_require(T1_EDU, 0);
+	two->bdf = t1_require(T1_EDU, 1);
+	if (!t1_race_usable())
+		T1_SKIP("%s", T1_RACE_HINT);
+	if (__t1_fail_setup())
+		T1_SKIP("%s", T1_FAIL_HINT);
+	t1_fail_kinds(true, false);
+	t1_rig_open(&two->rig, two->edu);
+	t1_target_open(&self->target, target, 2, 0);
+	t1_map(&two->rig.c, self->target.mem, LOW, SIZE, T1_RW);
+	t1_map(&two->rig.c, self->target.mem, IOVA, SIZE, T1_RW);
+	snprintf(path, sizeof(path), "/dev/vfio/%d", t1_group_of(two->bdf));
+	two->group = open(path, O_RDWR);
+	ASSERT_LE(0, two->group);
+}
+
+FIXTURE_TEARDOWN(second)
+{
+	t1_fail_kinds(true, true);
+	close(self->two.group);
+	t1_target_close(&self->target);
+	t1_rig_close(&self->two.rig);
+}
+
+static void attach_second(void *arg)
+{
+	struct two *two = arg;
+
+	/* Of this thread */
+	T1_ASSERT_OK(__t1_fail_setup());
+	T1_ASSERT(t1_fail_survived(&two->rig.c, two->group));
+}
+
+static void begin_attach(struct two *two, struct t1_race *race)
+{
+	static const char * const callers[] = {
+		"vfio_replay_mapped", "vfio_iommu_replay", "vfio_iommu_type1_attach_group",
+	};
+	unsigned int i = 0;
+
+	while (!t1_has_function(callers[i]))
+		T1_ASSERT(++i < ARRAY_SIZE(callers));
+	t1_race_begin(race, "iommu_iova_to_phys", callers[i], attach_second, two);
+}
+
+/* Both devices have both mappings, or neither has any, where the kernel shows it. */
+static bool all_translate(struct two *two)
+{
+	return t1_translates(two->edu, LOW) && t1_translates(two->edu, IOVA) &&
+	       t1_translates(two->bdf, LOW) && t1_translates(two->bdf, IOVA);
+}
+
+static bool none_translates(struct two *two)
+{
+	return t1_translates(two->edu, LOW) != 1 && t1_translates(two->edu, IOVA) != 1 &&
+	       t1_translates(two->bdf, LOW) != 1 && t1_translates(two->bdf, IOVA) != 1;
+}
+
+TEST_F(second, memory_off_between_ranges)
+{
+	struct t1_race race;
+
+	begin_attach(&self->two, &race);
+	EXPECT_NE(0, t1_translates(self->two.bdf, LOW));
+	EXPECT_NE(1, t1_translates(self->two.bdf, IOVA));
+	set_memory(&self->target, false);
+	EXPECT_TRUE(none_translates(&self->two));
+	EXPECT_TRUE(t1_race_overtaken());
+	t1_race_end(&race);
+	EXPECT_TRUE(none_translates(&self->two));
+	set_memory(&self->target, true);
+	EXPECT_TRUE(all_translate(&self->two));
+}
+
+/* What comes back meanwhile has come to the new domain, too. */
+TEST_F(second, memory_off_and_on_between_ranges)
+{
+	struct t1_race race;
+
+	begin_attach(&self->two, &race);
+	set_memory(&self->target, false);
+	set_memory(&self->target, true);
+	EXPECT_TRUE(all_translate(&self->two));
+	EXPECT_TRUE(t1_race_overtaken());
+	t1_race_end(&race);
+	EXPECT_EQ(0, t1_told(&self->two.rig.c, "vfio-peer-suspended"));
+	EXPECT_TRUE(all_translate(&self->two));
+	set_memory(&self->target, false);
+	EXPECT_TRUE(none_translates(&self->two));
+	set_memory(&self->target, true);
+}
+
+TEST_F(second, release_between_ranges)
+{
+	struct t1_race race;
+
+	begin_attach(&self->two, &race);
+	t1_target_close(&self->target);
+	EXPECT_TRUE(none_translates(&self->two));
+	EXPECT_TRUE(t1_race_overtaken());
+	t1_race_end(&race);
+	EXPECT_TRUE(none_translates(&self->two));
+	EXPECT_EQ(self->two.rig.avail - 1, t1_dma_avail(&self->two.rig.c));
 	t1_target_open(&self->target, t1_find(T1_IVSHMEM, 0), 2, 0);
 }
 

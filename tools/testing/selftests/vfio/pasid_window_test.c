@@ -7,6 +7,7 @@
  *
  *	last_group_goes_while_allocating  ALLOC without vfio_pasid_container.lock
  *	last_group_goes_before_request	  vfio_backend_put() before the ioctl
+ *	fdinfo_while_last_group_goes	  vfio_pasid_show() with vfio_pasid_container.lock
  *	takeover_after_exit		  no mmgrab()
  *	two_takeovers			  a takeover without vfio_pasid_owners_lock
  *	free_while_allowing		  the worker without vfio_pasid_uses.lock
@@ -78,6 +79,11 @@ static void alloc(void *c)
 	T1_ASSERT(ret == PASID || ret == -EINVAL || ret == -ENODEV);
 }
 
+static void detach(void *dev)
+{
+	t1_vtest_close(dev);
+}
+
 static void free_it(void *c)
 {
 	T1_ASSERT(__t1_pasid_free(c, PASID, PASID) == 1);
@@ -132,6 +138,19 @@ TEST_F(window, last_group_goes_before_request)
 	EXPECT_TRUE(t1_race_overtaken());
 	t1_race_end(&race);
 	EXPECT_EQ(PASID, __t1_pasid_alloc(&self->other, PASID, PASID));
+	t1_vtest_open(&self->dev, &self->c, self->name);
+}
+
+/* An administrator does not wait for a container that gives its PASIDs back. */
+TEST_F(window, fdinfo_while_last_group_goes)
+{
+	struct t1_race race;
+
+	t1_pasid_alloc(&self->c, PASID, PASID);
+	t1_race_begin(&race, "pasid_pool_destroy", "", detach, &self->dev);
+	EXPECT_EQ(1, t1_told(&self->c, "vfio-pasids"));
+	EXPECT_TRUE(t1_race_overtaken());
+	t1_race_end(&race);
 	t1_vtest_open(&self->dev, &self->c, self->name);
 }
 

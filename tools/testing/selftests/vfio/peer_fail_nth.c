@@ -22,7 +22,6 @@
 #define TOTAL	(3 * SIZE)	/* RAM, the BAR, RAM */
 #define TABLE	(512 * T1_PAGE)	/* IOVAs of a page table of the IOMMU */
 #define FEW	4
-#define MANY	100000	/* more than any step allocates */
 
 FIXTURE(fail) {
 	struct t1_rig rig;
@@ -141,30 +140,6 @@ TEST_F(fail, resume)
 	EXPECT_LT(0, lost);
 }
 
-/* Memory from slabs may fail, or whole pages; both, once more, for the next test */
-static void fail_only(bool slabs)
-{
-	t1_write_file("/sys/kernel/debug/failslab/cache-filter", slabs ? "N" : "Y");
-	t1_write_file("/sys/kernel/debug/fail_page_alloc/min-order", slabs ? "20" : "0");
-}
-
-static void fail_all(void)
-{
-	t1_write_file("/sys/kernel/debug/failslab/cache-filter", "N");
-	t1_write_file("/sys/kernel/debug/fail_page_alloc/min-order", "0");
-}
-
-/* Attach a group with the @nth allocation failing; how many were spare? */
-static int attach(struct t1_rig *rig, int group, unsigned int nth, unsigned int *left)
-{
-	int ret;
-
-	t1_fail_nth(nth);
-	ret = ioctl(group, VFIO_GROUP_SET_CONTAINER, &rig->c.fd);
-	*left = t1_fail_spare();
-	return ret;
-}
-
 /* Both devices reach the target's memory when it is on, and only then. */
 static bool both_follow(struct t1_rig *rig, struct t1_target *target, const char *bdf)
 {
@@ -178,11 +153,11 @@ static bool both_follow(struct t1_rig *rig, struct t1_target *target, const char
 	       t1_translates(rig->edu.bdf, IOVA + SIZE) != 0;
 }
 
-/* As attach(), and looks at what became of it */
+/* As t1_fail_attach(), and looks at what became of it */
 static void try_attach(struct __test_metadata *_metadata, struct t1_rig *rig,
 		       struct t1_target *target, int group, unsigned int nth, unsigned int *left)
 {
-	if (attach(rig, group, nth, left))
+	if (t1_fail_attach(&rig->c, group, nth, left))
 		return;
 	EXPECT_TRUE(both_follow(rig, target, t1_find(T1_EDU, 1)));
 	ASSERT_EQ(0, ioctl(group, VFIO_GROUP_UNSET_CONTAINER));
@@ -229,7 +204,7 @@ static void map_in_two(struct __test_metadata *_metadata, struct t1_rig *rig,
 }
 
 /*
- * The last failure that an attach survives makes the group keep a domain of its
+ * With the last failure that an attach survives, the group has a domain of its
  * own, in which all is mapped once more. The one before is in the IOMMU core,
  * which cannot cope with it and warns. So this goes from the last failure down to
  * the one survived, and then up from the first to a few before. Pages do not fail
@@ -248,29 +223,21 @@ TEST_F_TIMEOUT(fail, attach, 100)
 	ASSERT_LE(0, group);
 	t1_map(&rig->c, self->area, IOVA, TOTAL, T1_RW);
 
-	fail_only(true);
-	try_attach(_metadata, rig, &self->target, group, MANY, &left);
-	/* The first time took a few more, so some of these do not fail. */
-	for (survived = MANY - left; survived; survived--) {
-		if (attach(rig, group, survived, &left))
-			continue;
-		if (!left)
-			break;
-		ASSERT_EQ(0, ioctl(group, VFIO_GROUP_UNSET_CONTAINER));
-	}
+	t1_fail_kinds(true, false);
+	survived = t1_fail_survived(&rig->c, group);
 	TH_LOG("attached although allocation %u failed", survived);
 	ASSERT_LT(FEW + 2, survived);
 	EXPECT_TRUE(both_follow(rig, &self->target, t1_find(T1_EDU, 1)));
-	fail_all();
+	t1_fail_kinds(true, true);
 	map_in_two(_metadata, rig, &self->target, self->area);
-	fail_only(true);
+	t1_fail_kinds(true, false);
 	ASSERT_EQ(0, ioctl(group, VFIO_GROUP_UNSET_CONTAINER));
 	for (nth = 1; nth + FEW < survived; nth++) {
 		try_attach(_metadata, rig, &self->target, group, nth, &left);
 		EXPECT_EQ(0, left);
 	}
 
-	fail_only(false);
+	t1_fail_kinds(false, true);
 	left = 0;
 	for (nth = 1; !left && nth < T1_MAX_NTH; nth++)
 		try_attach(_metadata, rig, &self->target, group, nth, &left);

@@ -12,6 +12,7 @@
  *	release_while_unmapping			  vfio_peer_unmap() without the lock
  *	close_of_container_during_walk		  vfio_peer_free() with the space's lock only
  *	close_of_container_before_reaper	  no cancel_work_sync()
+ *	others_between_parts_of_walk		  vfio_peers.lock held for a whole walk
  *
  * That nobody waits who must not is tested as well, and by peer_reap_test.c for the
  * locks that users can hold.
@@ -19,7 +20,9 @@
  * Fails on stock 6.1, which has none of these functions.
  */
 #include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/utsname.h>
 
 #include "../kselftest_harness.h"
 
@@ -232,6 +235,40 @@ TEST_F(window, close_of_container_during_walk)
 	EXPECT_FALSE(t1_race_overtaken());
 	t1_race_end(&race);
 	expect_suspended();
+}
+
+/* Between its parts a walk keeps nobody from coming to the device, or from leaving it. */
+TEST_F(window, others_between_parts_of_walk)
+{
+	const int ranges = 65;	/* one more than a part has */
+	const char *edu = t1_require(T1_EDU, 1);
+	struct t1_container other;
+	struct t1_group *group;
+	struct t1_race race;
+	struct utsname kernel;
+	int i;
+
+	/* Without this call there is no place to stop it in. */
+	if (uname(&kernel) || strstr(kernel.version, " PREEMPT ") ||
+	    !t1_has_function("vfio_peers_walk"))
+		SKIP(return, "a kernel that preempts anywhere, or inlines this function");
+	t1_container_open(&other);
+	T1_ASSERT_OK(__t1_group_get(&other, t1_group_of(edu), &group));
+	for (i = 0; i < ranges; i++)
+		t1_map(&self->rig.c, self->target.mem, IOVA + i * SIZE, SIZE, T1_RW);
+	t1_race_begin(&race, "__cond_resched", "vfio_peers_walk", memory_off, &self->target);
+	EXPECT_EQ(ranges - 1, t1_told(&self->rig.c, "vfio-peer-suspended"));
+	t1_map(&other, self->target.mem, IOVA, SIZE, T1_RW);
+	EXPECT_EQ(1, t1_told(&other, "vfio-peer-suspended"));
+	t1_unmap(&other, IOVA, SIZE);
+	t1_group_put(group);
+	t1_container_close(&other);
+	EXPECT_TRUE(t1_race_overtaken());
+	t1_race_end(&race);
+	EXPECT_EQ(ranges, t1_told(&self->rig.c, "vfio-peer-suspended"));
+	set_memory(&self->target, true);
+	for (i = 0; i < ranges; i++)
+		t1_unmap(&self->rig.c, IOVA + i * SIZE, SIZE);
 }
 
 /* A container goes away when its reaper has come to an end. */

@@ -250,6 +250,17 @@ unsigned int t1_fail_spare(void);
 /* Has one failed? From now on, none does. */
 bool t1_failed(void);
 
+/* Memory from slabs may fail, or whole pages; both, once more, for the next test */
+void t1_fail_kinds(bool slabs, bool pages);
+/* Attach @group with the @nth allocation failing; how many were spare? */
+int t1_fail_attach(struct t1_container *c, int group, unsigned int nth, unsigned int *left);
+/*
+ * Attach it although an allocation fails: the last one, counted like above, whose
+ * failure this survives. Without it the group cannot use a domain of others, and
+ * gets one of its own.
+ */
+unsigned int t1_fail_survived(struct t1_container *c, int group);
+
 /* Each @nth of a loop fails its allocation, until there is none left. */
 #define t1_for_each_failure(nth, more)					\
 	for ((nth) = 1, (more) = true; (more) && (nth) < T1_MAX_NTH; (nth)++)
@@ -362,6 +373,8 @@ struct t1_race {
 bool t1_race_usable(void);
 /* Has nobody come to where the delay is? */
 bool t1_race_armed(void);
+/* Has the kernel this function, or was it inlined? */
+bool t1_has_function(const char *name);
 /*
  * Call it in a thread, and return when this has entered the function @symbol from
  * @caller ("": from any), where it waits for two seconds at most.

@@ -27,6 +27,19 @@ bool t1_race_usable(void)
 	return !access(T1_RACE_DELAY, W_OK) && sysconf(_SC_NPROCESSORS_ONLN) > DELAYED_CPU;
 }
 
+bool t1_has_function(const char *name)
+{
+	FILE *symbols = fopen("/proc/kallsyms", "r");
+	char line[256], found[128];
+	bool has = false;
+
+	T1_ASSERT(symbols);
+	while (!has && fgets(line, sizeof(line), symbols))
+		has = sscanf(line, "%*s %*s %127s", found) == 1 && !strcmp(found, name);
+	fclose(symbols);
+	return has;
+}
+
 static void run_on(int cpu)
 {
 	cpu_set_t set;

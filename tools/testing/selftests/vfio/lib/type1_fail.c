@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -150,4 +151,37 @@ unsigned int t1_fail_spare(void)
 bool t1_failed(void)
 {
 	return !t1_fail_spare();
+}
+
+void t1_fail_kinds(bool slabs, bool pages)
+{
+	t1_write_file("/sys/kernel/debug/failslab/cache-filter", slabs ? "N" : "Y");
+	t1_write_file("/sys/kernel/debug/fail_page_alloc/min-order", pages ? "0" : "20");
+}
+
+int t1_fail_attach(struct t1_container *c, int group, unsigned int nth, unsigned int *left)
+{
+	int ret;
+
+	t1_fail_nth(nth);
+	ret = ioctl(group, VFIO_GROUP_SET_CONTAINER, &c->fd);
+	*left = t1_fail_spare();
+	return ret;
+}
+
+unsigned int t1_fail_survived(struct t1_container *c, int group)
+{
+	const unsigned int many = 100000;
+	unsigned int nth, left;
+
+	T1_ASSERT(!t1_fail_attach(c, group, many, &left));
+	/* The first time took a few more, so some of these do not fail. */
+	for (nth = many - left; nth; nth--) {
+		T1_ASSERT(!ioctl(group, VFIO_GROUP_UNSET_CONTAINER));
+		while (nth && t1_fail_attach(c, group, nth, &left))
+			nth--;
+		if (!left)
+			break;
+	}
+	return nth;
 }
