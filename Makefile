@@ -23,7 +23,7 @@ check: all	## run all tests
 	@scripts/check
 
 nightly: all	## all tests in full, those at random for ten minutes; then on kcsan
-	@VFIO_TEST_SECONDS=600 VFIO_TEST_LONG=1 scripts/check
+	@VFIO_TEST_SECONDS=$${VFIO_TEST_SECONDS:-600} VFIO_TEST_LONG=1 scripts/check
 	@scripts/coverage
 	@FLAVOUR=kcsan scripts/build
 	@scripts/check kselftest-1 kselftest-2
