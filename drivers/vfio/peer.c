@@ -37,7 +37,8 @@
  * for unblocking.
  *
  * A new domain gets the ranges one by one, and walks come in between. Epochs tell
- * which ranges it has: see vfio_range_in().
+ * which ranges it has: see vfio_range_in(). What fails in it alone makes it be
+ * given up, in the end, and nothing else.
  *
  * IOMMU drivers expect their users to serialise map and unmap against attach
  * and detach of the same domain. The lock of the space does it.
@@ -150,21 +151,30 @@ static int vfio_range_map_domain(struct vfio_peer_range *range,
 			 range->prot | IOMMU_MMIO);
 }
 
-/* On failure the range is mapped in no domain */
+/*
+ * On failure the range is mapped in no domain. A domain that is being filled, which
+ * is the last one, does not count: it is given up later, and the others have to be
+ * as before then.
+ */
 static int vfio_range_map(struct vfio_peer_space *space,
 			  struct vfio_peer_range *range)
 {
 	struct vfio_peer_domain *pd;
+	u64 epoch = space->epoch;
 	int ret;
 
 	lockdep_assert_held(&space->lock);
 	list_for_each_entry(pd, &space->domains, entry) {
 		ret = vfio_range_map_domain(range, pd->domain);
-		if (ret)
+		if (ret && pd->filling) {
+			pd->error = ret;
+			epoch--;
+		} else if (ret) {
 			goto err_unmap;
+		}
 	}
 	range->mapped = true;
-	range->epoch = space->epoch;
+	range->epoch = epoch;
 	space->nr_mapped++;
 	return 0;
 
@@ -234,42 +244,46 @@ static bool vfio_range_do_revoke(struct vfio_peer *peer,
 typedef bool (*vfio_peer_visit_t)(struct vfio_peer *peer,
 				  struct vfio_peer_range *range);
 
-/* Visit some ranges. False: there are no more. */
+/* Visit some ranges. False: there is none to be visited. */
 static bool vfio_peer_visit(struct vfio_peer *peer, vfio_peer_visit_t visit)
 {
 	struct vfio_peer_range *range;
 	unsigned int count = 0;
 	u64 size = 0;
-	bool more;
 
 	mutex_lock(&peer->space->lock);
-	do {
+	while (count < VFIO_PEER_BATCH && size < VFIO_PEER_BATCH_SIZE) {
 		range = list_first_entry_or_null(&peer->ranges,
 						 struct vfio_peer_range,
 						 peer_entry);
-		more = range && visit(peer, range);
-		if (more)
-			size += range->size;
-	} while (more && ++count < VFIO_PEER_BATCH &&
-		 size < VFIO_PEER_BATCH_SIZE);
+		if (!range || !visit(peer, range))
+			break;
+		size += range->size;
+		count++;
+	}
 	mutex_unlock(&peer->space->lock);
-	return more;
+	return count;
 }
 
-/* Visit some ranges of the first vfio_peer that has any. False: none has. */
+/*
+ * Visit some ranges of one vfio_peer, with which the next call begins. False: no
+ * vfio_peer has any.
+ */
 static bool vfio_peers_visit(struct vfio_peers *peers, vfio_peer_visit_t visit)
 {
 	struct vfio_peer *peer;
-	bool more = false;
+	bool visited = false;
 
 	mutex_lock(&peers->lock);
 	list_for_each_entry(peer, &peers->list, device_entry) {
-		more = vfio_peer_visit(peer, visit);
-		if (more)
+		visited = vfio_peer_visit(peer, visit);
+		if (visited) {
+			list_rotate_to_front(&peer->device_entry, &peers->list);
 			break;
+		}
 	}
 	mutex_unlock(&peers->lock);
-	return more;
+	return visited;
 }
 
 /*
@@ -429,7 +443,7 @@ static void vfio_peer_free(struct vfio_peer *peer)
 
 /**
  * vfio_peer_space_destroy - A container goes away
- * @space: without ranges and domains
+ * @space: without ranges; its domains are not used any more
  *
  * Context: may sleep; without the backend's lock, which the reaper takes.
  */
@@ -454,7 +468,8 @@ EXPORT_SYMBOL_GPL(vfio_peer_space_destroy);
  * @domain: without mappings at the IOVAs of ranges
  *
  * What is mapped from now on is mapped in this domain, too. For what is mapped
- * already, vfio_peer_domain_fill() is to be called.
+ * already, vfio_peer_domain_fill() is to be called, and vfio_peer_domain_filled()
+ * when there is no more.
  *
  * Context: under the backend's lock, until all is filled or the domain has left.
  */
@@ -465,6 +480,8 @@ void vfio_peer_domain_add(struct vfio_peer_space *space,
 	mutex_lock(&space->lock);
 	pd->domain = domain;
 	pd->epoch = ++space->epoch;
+	pd->filling = true;
+	pd->error = 0;
 	list_add_tail(&pd->entry, &space->domains);
 	mutex_unlock(&space->lock);
 }
@@ -512,6 +529,29 @@ int vfio_peer_domain_fill(struct vfio_peer_space *space,
 	return 0;
 }
 EXPORT_SYMBOL_GPL(vfio_peer_domain_fill);
+
+/**
+ * vfio_peer_domain_filled - A new domain has got what there was to map
+ * @space: space
+ * @pd: the last one that vfio_peer_domain_add() was called with
+ *
+ * Context: under the backend's lock.
+ * Return: 0, or an error if a range that was suspended came back meanwhile and
+ * could not be mapped in this domain; then as for vfio_peer_domain_fill().
+ */
+int vfio_peer_domain_filled(struct vfio_peer_space *space,
+			    struct vfio_peer_domain *pd)
+{
+	int ret;
+
+	mutex_lock(&space->lock);
+	ret = pd->error;
+	if (!ret)
+		pd->filling = false;
+	mutex_unlock(&space->lock);
+	return ret;
+}
+EXPORT_SYMBOL_GPL(vfio_peer_domain_filled);
 
 /**
  * vfio_peer_attach_group - Attach a group to a domain of a space

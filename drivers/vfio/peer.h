@@ -47,11 +47,15 @@ struct vfio_peer_space {
  * @domain: constant while in the list
  * @epoch: ranges that are mapped and have this one or a later one are mapped in
  *         @domain; constant while in the list
+ * @filling: it may be given up still; under vfio_peer_space.lock
+ * @error: why it has to be; under vfio_peer_space.lock
  */
 struct vfio_peer_domain {
 	struct list_head entry;
 	struct iommu_domain *domain;
 	u64 epoch;
+	bool filling;
+	int error;
 };
 
 /**
@@ -61,7 +65,8 @@ struct vfio_peer_domain {
  * @iova: first IOVA
  * @phys: first physical address
  * @size: in bytes
- * @epoch: of the last domain that it was mapped in
+ * @epoch: vfio_peer_space.epoch when it was mapped, or that of the domain which has
+ *         got it since
  * @prot: IOMMU_READ, IOMMU_WRITE
  * @mapped: in the domains of the space; otherwise suspended or revoked
  * @revoked: in vfio_peer_space.revoked
@@ -116,6 +121,8 @@ void vfio_peer_domain_add(struct vfio_peer_space *space,
 int vfio_peer_domain_fill(struct vfio_peer_space *space,
 			  struct vfio_peer_domain *pd,
 			  const struct list_head *ranges);
+int vfio_peer_domain_filled(struct vfio_peer_space *space,
+			    struct vfio_peer_domain *pd);
 int vfio_peer_attach_group(struct vfio_peer_space *space,
 			   struct iommu_domain *domain,
 			   struct iommu_group *group);

@@ -10,7 +10,7 @@
  *	echo SYMBOL MILLISECONDS [CALLER] > .../vfio_test_delay/parameters/delay
  *
  * The first task that enters SYMBOL, directly from the function CALLER if there
- * is one, waits there for so long, two seconds at most, or until something else
+ * is one, waits there for so long, ten seconds at most, or until something else
  * is written. All others pass. An empty line ends it. Who reads the parameter is
  * told whether there is a delay at all ("off"), a task is still to come ("armed"),
  * waits ("waiting") or has gone on ("over").
@@ -34,7 +34,7 @@
 #include <linux/sysfs.h>
 #include <linux/timekeeping.h>
 
-#define VFIO_TEST_DELAY_MAX	2000	/* ms: far below what a watchdog allows */
+#define VFIO_TEST_DELAY_MAX	10000	/* ms: half of what watchdogs allow */
 #define VFIO_TEST_SYMBOL_LEN	128
 
 enum vfio_test_delay_state {

@@ -16,7 +16,7 @@
  * sets or removes a reason of its own to block the BARs. CPU mappings stay
  * usable meanwhile: a VM shall not die of SIGBUS because its host resets a device.
  *
- *	dev_set->lock -> memory_lock -> vfs_lock -> vfio_peers.lock
+ *	dev_set->lock -> memory_lock -> vfs_lock -> vfio_peers.walk
  *
  * A PF's reset takes the memory of its VFs away, too, and so may an error: both
  * block them.

@@ -133,7 +133,7 @@ TEST_F(window, last_group_goes_before_request)
 {
 	struct t1_race race;
 
-	t1_race_begin(&race, "vfio_pasid_request", "", alloc, &self->c);
+	t1_race_begin_free(&race, "vfio_pasid_request", "", alloc, &self->c);
 	t1_vtest_close(&self->dev);
 	EXPECT_TRUE(t1_race_overtaken());
 	t1_race_end(&race);
@@ -147,7 +147,7 @@ TEST_F(window, fdinfo_while_last_group_goes)
 	struct t1_race race;
 
 	t1_pasid_alloc(&self->c, PASID, PASID);
-	t1_race_begin(&race, "pasid_pool_destroy", "", detach, &self->dev);
+	t1_race_begin_free(&race, "pasid_pool_destroy", "", detach, &self->dev);
 	EXPECT_EQ(1, t1_told(&self->c, "vfio-pasids"));
 	EXPECT_TRUE(t1_race_overtaken());
 	t1_race_end(&race);
@@ -189,7 +189,7 @@ TEST_F(window, free_while_allowing)
 	struct t1_race race;
 
 	t1_pasid_alloc(&self->c, PASID, PASID);
-	t1_race_begin(&race, "vfio_test_pasid_allow", "", allow, &self->dev);
+	t1_race_begin_free(&race, "vfio_test_pasid_allow", "", allow, &self->dev);
 	free_it(&self->c);
 	give_time();
 	EXPECT_TRUE(t1_race_overtaken());
@@ -204,7 +204,7 @@ TEST_F(window, free_before_reference)
 	struct t1_race race;
 
 	t1_pasid_alloc(&self->c, PASID, PASID);
-	t1_race_begin(&race, "vfio_pasid_use_get", "", allow, &self->dev);
+	t1_race_begin_free(&race, "vfio_pasid_use_get", "", allow, &self->dev);
 	EXPECT_EQ(1, __t1_pasid_free(&self->other, PASID, PASID));
 	EXPECT_TRUE(t1_race_overtaken());
 	t1_race_end(&race);
@@ -248,7 +248,7 @@ TEST_F(window, free_while_withdrawing)
 
 	t1_pasid_alloc(&self->c, PASID, PASID);
 	allow(&self->dev);
-	t1_race_begin(&race, "vfio_test_pasid_revoke", "", withdraw, &self->dev);
+	t1_race_begin_free(&race, "vfio_test_pasid_revoke", "", withdraw, &self->dev);
 	free_it(&self->c);
 	give_time();
 	EXPECT_EQ(-ENOSPC, __t1_pasid_alloc(&self->other, PASID, PASID));
@@ -263,7 +263,7 @@ TEST_F(window, lookup_after_last_put)
 	struct t1_race race;
 
 	t1_pasid_alloc(&self->c, PASID, PASID);
-	t1_race_begin(&race, "ioasid_free", "", free_it, &self->c);
+	t1_race_begin_free(&race, "ioasid_free", "", free_it, &self->c);
 	EXPECT_EQ(-ENOSPC, __t1_pasid_alloc(&self->other, PASID, PASID));
 	/* By its own container it would wait for the free, which has that one's lock */
 	EXPECT_EQ(-ENOENT, __t1_pasid_free(&self->other, PASID, PASID));

@@ -123,7 +123,7 @@ TEST_F(window, memory_off_before_map_looks)
 	struct mapping m = { &self->rig.c, self->target.mem };
 	struct t1_race race;
 
-	t1_race_begin(&race, "mutex_lock", "vfio_peer_map", map, &m);
+	t1_race_begin_free(&race, "mutex_lock", "vfio_peer_map", map, &m);
 	set_memory(&self->target, false);
 	EXPECT_TRUE(t1_race_overtaken());
 	t1_race_end(&race);
@@ -136,7 +136,7 @@ TEST_F(window, memory_on_before_map_looks)
 	struct t1_race race;
 
 	set_memory(&self->target, false);
-	t1_race_begin(&race, "mutex_lock", "vfio_peer_map", map, &m);
+	t1_race_begin_free(&race, "mutex_lock", "vfio_peer_map", map, &m);
 	set_memory(&self->target, true);
 	EXPECT_TRUE(t1_race_overtaken());
 	t1_race_end(&race);
@@ -168,7 +168,7 @@ TEST_F(window, map_behind_walk)
 
 	t1_rig_open(&other, edu);
 	t1_map(&other.c, self->target.mem, IOVA, SIZE, T1_RW);
-	t1_race_begin(&race, "iommu_unmap", "", memory_off, &self->target);
+	t1_race_begin_free(&race, "iommu_unmap", "", memory_off, &self->target);
 	map(&m);
 	EXPECT_TRUE(t1_race_overtaken());
 	t1_race_end(&race);
@@ -183,7 +183,7 @@ TEST_F(window, release_before_map)
 	struct mapping m = { &self->rig.c, self->target.mem };
 	struct t1_race race;
 
-	t1_race_begin(&race, "mutex_lock", "vfio_peer_map", map, &m);
+	t1_race_begin_free(&race, "mutex_lock", "vfio_peer_map", map, &m);
 	t1_target_close(&self->target);
 	EXPECT_TRUE(t1_race_overtaken());
 	t1_race_end(&race);
@@ -256,7 +256,7 @@ TEST_F(window, others_between_parts_of_walk)
 	T1_ASSERT_OK(__t1_group_get(&other, t1_group_of(edu), &group));
 	for (i = 0; i < ranges; i++)
 		t1_map(&self->rig.c, self->target.mem, IOVA + i * SIZE, SIZE, T1_RW);
-	t1_race_begin(&race, "__cond_resched", "vfio_peers_walk", memory_off, &self->target);
+	t1_race_begin_free(&race, "__cond_resched", "vfio_peers_walk", memory_off, &self->target);
 	EXPECT_EQ(ranges - 1, t1_told(&self->rig.c, "vfio-peer-suspended"));
 	t1_map(&other, self->target.mem, IOVA, SIZE, T1_RW);
 	EXPECT_EQ(1, t1_told(&other, "vfio-peer-suspended"));
@@ -300,7 +300,7 @@ TEST(delay_refused)
 	} bad[] = {
 		{ "iommu_map", -EINVAL },
 		{ "iommu_map many", -EINVAL },
-		{ "iommu_map 2001", -EINVAL },
+		{ "iommu_map 10001", -EINVAL },
 		{ "no_such_function 1", -ENOENT },
 		{ "iommu_map 1 no_such_function", -ENOENT },
 	};

@@ -218,6 +218,8 @@ bool t1_dma_arrives(struct t1_rig *rig, __u64 iova, __u32 *word);
 
 /* type1_iommu.c: what root can see; all return -errno when it is not there */
 
+/* Has the kernel this function, or was it inlined? */
+bool t1_has_function(const char *name);
 /* Has the IOMMU an entry for @iova of the device? 1 or 0 */
 int t1_translates(const char *bdf, __u64 iova);
 
@@ -239,6 +241,7 @@ int t1_receive_fd(int sock);
 #define T1_MAX_NTH	400
 #define T1_FAIL_HINT	"no fault injection: run as root, set CONFIG_FAULT_INJECTION_DEBUG_FS"
 
+
 /* In the thread that calls the others, before them. */
 int __t1_fail_setup(void);
 /* From now on, the @nth allocation of this thread fails; 0: none. */
@@ -254,12 +257,6 @@ bool t1_failed(void);
 void t1_fail_kinds(bool slabs, bool pages);
 /* Attach @group with the @nth allocation failing; how many were spare? */
 int t1_fail_attach(struct t1_container *c, int group, unsigned int nth, unsigned int *left);
-/*
- * Attach it although an allocation fails: the last one, counted like above, whose
- * failure this survives. Without it the group cannot use a domain of others, and
- * gets one of its own.
- */
-unsigned int t1_fail_survived(struct t1_container *c, int group);
 
 /* Each @nth of a loop fails its allocation, until there is none left. */
 #define t1_for_each_failure(nth, more)					\
@@ -373,14 +370,19 @@ struct t1_race {
 bool t1_race_usable(void);
 /* Has nobody come to where the delay is? */
 bool t1_race_armed(void);
-/* Has the kernel this function, or was it inlined? */
-bool t1_has_function(const char *name);
 /*
  * Call it in a thread, and return when this has entered the function @symbol from
- * @caller ("": from any), where it waits for two seconds at most.
+ * @caller ("": from any). There it waits for two seconds at most, as what the test
+ * does meanwhile has to wait for it.
  */
 void t1_race_begin(struct t1_race *race, const char *symbol, const char *caller,
 		   void (*call)(void *arg), void *arg);
+/*
+ * The same where that has not to wait: up to eight seconds, for it can take long when
+ * machines run side by side.
+ */
+void t1_race_begin_free(struct t1_race *race, const char *symbol, const char *caller,
+			void (*call)(void *arg), void *arg);
 /* The same for a function that a worker calls, as a consequence. */
 void t1_race_begin_work(struct t1_race *race, const char *symbol, void (*call)(void *arg),
 			void *arg);

@@ -18,6 +18,7 @@
 #define WORKERS	"/sys/devices/virtual/workqueue/cpumask"
 /* What has to wait for the delayed call waits so long. What has not, ends the delay. */
 #define DELAY_MS	2000
+#define FREE_DELAY_MS	8000
 
 #define FREE_CPU	0
 #define DELAYED_CPU	1
@@ -25,19 +26,6 @@
 bool t1_race_usable(void)
 {
 	return !access(T1_RACE_DELAY, W_OK) && sysconf(_SC_NPROCESSORS_ONLN) > DELAYED_CPU;
-}
-
-bool t1_has_function(const char *name)
-{
-	FILE *symbols = fopen("/proc/kallsyms", "r");
-	char line[256], found[128];
-	bool has = false;
-
-	T1_ASSERT(symbols);
-	while (!has && fgets(line, sizeof(line), symbols))
-		has = sscanf(line, "%*s %*s %127s", found) == 1 && !strcmp(found, name);
-	fclose(symbols);
-	return has;
 }
 
 static void run_on(int cpu)
@@ -79,21 +67,21 @@ static bool find_line(const char *path, const char *word, const char *other)
 	return found;
 }
 
-static int delay(const char *symbol, const char *caller)
+static int delay(const char *symbol, int ms, const char *caller)
 {
 	char text[300];
 
-	snprintf(text, sizeof(text), "%s %d %s", symbol, DELAY_MS, caller);
+	snprintf(text, sizeof(text), "%s %d %s", symbol, ms, caller);
 	return __t1_write_file(T1_RACE_DELAY, text);
 }
 
-static void delay_start(const char *symbol, const char *caller)
+static void delay_start(const char *symbol, int ms, const char *caller)
 {
-	int ret = delay(symbol, caller), left = 300;
+	int ret = delay(symbol, ms, caller), left = 300;
 
 	/* With lockdep there is another one by that name */
 	if (ret == -ENOENT && !strcmp(symbol, "mutex_lock"))
-		ret = delay("mutex_lock_nested", caller);
+		ret = delay("mutex_lock_nested", ms, caller);
 	T1_ASSERT_OK(ret);
 
 	/* Until then interrupts are off, and the second call may wait for one */
@@ -116,16 +104,16 @@ bool t1_race_armed(void)
 	return find_line(T1_RACE_DELAY, "armed", "");
 }
 
-static void begin(struct t1_race *race, int workers, const char *symbol, const char *caller,
-		  void (*call)(void *arg), void *arg)
+static void begin(struct t1_race *race, int workers, int ms, const char *symbol,
+		  const char *caller, void (*call)(void *arg), void *arg)
 {
-	int left = 10000;
+	int left = 30000;
 
 	race->call = call;
 	race->arg = arg;
 	run_on(FREE_CPU);
 	run_workers_on(workers);
-	delay_start(symbol, caller);
+	delay_start(symbol, ms, caller);
 	T1_ASSERT(!pthread_create(&race->thread, NULL, call_first, race));
 	while (t1_race_armed()) {
 		/* Or nobody has come: the test does not test what it should. */
@@ -137,13 +125,19 @@ static void begin(struct t1_race *race, int workers, const char *symbol, const c
 void t1_race_begin(struct t1_race *race, const char *symbol, const char *caller,
 		   void (*call)(void *arg), void *arg)
 {
-	begin(race, FREE_CPU, symbol, caller, call, arg);
+	begin(race, FREE_CPU, DELAY_MS, symbol, caller, call, arg);
+}
+
+void t1_race_begin_free(struct t1_race *race, const char *symbol, const char *caller,
+			void (*call)(void *arg), void *arg)
+{
+	begin(race, FREE_CPU, FREE_DELAY_MS, symbol, caller, call, arg);
 }
 
 void t1_race_begin_work(struct t1_race *race, const char *symbol, void (*call)(void *arg),
 			void *arg)
 {
-	begin(race, DELAYED_CPU, symbol, "", call, arg);
+	begin(race, DELAYED_CPU, DELAY_MS, symbol, "", call, arg);
 }
 
 bool t1_race_overtaken(void)

@@ -15,7 +15,7 @@
 #include "type1.h"
 
 /* Open all the time, for to open them would take what shall fail. */
-static int fail_fd = -1, all_fd = -1;
+static __thread int fail_fd = -1, all_fd = -1;
 /*
  * Where the kernel tells it, with a stack: the log, except of what has __GFP_NOWARN,
  * and the trace, except of whole pages.
@@ -167,21 +167,4 @@ int t1_fail_attach(struct t1_container *c, int group, unsigned int nth, unsigned
 	ret = ioctl(group, VFIO_GROUP_SET_CONTAINER, &c->fd);
 	*left = t1_fail_spare();
 	return ret;
-}
-
-unsigned int t1_fail_survived(struct t1_container *c, int group)
-{
-	const unsigned int many = 100000;
-	unsigned int nth, left;
-
-	T1_ASSERT(!t1_fail_attach(c, group, many, &left));
-	/* The first time took a few more, so some of these do not fail. */
-	for (nth = many - left; nth; nth--) {
-		T1_ASSERT(!ioctl(group, VFIO_GROUP_UNSET_CONTAINER));
-		while (nth && t1_fail_attach(c, group, nth, &left))
-			nth--;
-		if (!left)
-			break;
-	}
-	return nth;
 }

@@ -15,6 +15,19 @@
 #define TABLES		"/sys/kernel/debug/iommu/intel/domain_translation_struct"
 #define INSTANCES	"/sys/kernel/tracing/instances"
 
+bool t1_has_function(const char *name)
+{
+	FILE *symbols = fopen("/proc/kallsyms", "r");
+	char line[256], found[128];
+	bool has = false;
+
+	T1_ASSERT(symbols);
+	while (!has && fgets(line, sizeof(line), symbols))
+		has = sscanf(line, "%*s %*s %127s", found) == 1 && !strcmp(found, name);
+	fclose(symbols);
+	return has;
+}
+
 /*
  * "Device BDF @...", a heading, and a line for each leaf: page frame number of
  * the IOVA, then an entry for each level, 0 below a superpage.
