@@ -241,7 +241,6 @@ int t1_receive_fd(int sock);
 #define T1_MAX_NTH	400
 #define T1_FAIL_HINT	"no fault injection: run as root, set CONFIG_FAULT_INJECTION_DEBUG_FS"
 
-
 /* In the thread that calls the others, before them. */
 int __t1_fail_setup(void);
 /* From now on, the @nth allocation of this thread fails; 0: none. */
