@@ -48,6 +48,7 @@
  * released, until the container maps that device again or goes away.
  */
 
+#include <linux/error-injection.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/kref.h>
@@ -576,6 +577,8 @@ int vfio_peer_attach_group(struct vfio_peer_space *space,
 	return ret;
 }
 EXPORT_SYMBOL_GPL(vfio_peer_attach_group);
+/* What VT-d and AMD never do to a test: a group that needs a domain of its own */
+ALLOW_ERROR_INJECTION(vfio_peer_attach_group, ERRNO);
 
 /**
  * vfio_peer_detach_group - Detach a group from a domain of a space

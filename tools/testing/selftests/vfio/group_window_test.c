@@ -12,6 +12,7 @@
  *
  * Fails on stock 6.1, which has none of these functions.
  */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -142,22 +143,17 @@ TEST_F(domain, release_while_last_group_goes)
 }
 
 /*
- * A group that cannot use a domain of others, as the last allocation fails of those that
- * this takes, gets one of its own; see attach in peer_fail_nth.c. This gets the ranges of
+ * A group that cannot use a domain of others gets one of its own. This gets the ranges of
  * the first one by one: what is at LOW, then RAM, which is where these tests stop it,
  * then what is at IOVA. Meanwhile the lock of the space is free.
- *
- * Now and then there is one allocation more than before, and the one that fails is the
- * IOMMU core's, which warns. So these are for who asks for them, by an argument of the
- * kernel: run_vm_tests.sh -a t1.second_domain group_window
  */
 #define LOW	(T1_RIG_RAM / 2)
-#define MANY	100000	/* more than an attach allocates */
 
 struct two {
 	struct t1_rig rig;
 	const char *edu, *bdf;	/* of the rig, and of the group that comes */
 	int group;
+	pid_t tid;		/* of who attaches it */
 	int error;
 };
 
@@ -166,32 +162,18 @@ FIXTURE(second) {
 	struct t1_target target;
 };
 
-static bool asked_for(const char *argument)
-{
-	FILE *f = fopen("/proc/cmdline", "r");
-	char line[2048] = "";
-
-	T1_ASSERT(f);
-	T1_ASSERT(fgets(line, sizeof(line), f));
-	fclose(f);
-	return strstr(line, argument);
-}
-
 FIXTURE_SETUP(second)
 {
 	const char *target = t1_require(T1_IVSHMEM, 0);
 	struct two *two = &self->two;
 	char path[32];
 
-	if (!asked_for("t1.second_domain"))
-		T1_SKIP("only with t1.second_domain in /proc/cmdline");
 	two->edu = t1_require(T1_EDU, 0);
 	two->bdf = t1_require(T1_EDU, 1);
 	if (!t1_race_usable())
 		T1_SKIP("%s", T1_RACE_HINT);
 	if (__t1_fail_setup())
 		T1_SKIP("%s", T1_FAIL_HINT);
-	t1_fail_kinds(true, false);
 	t1_rig_open(&two->rig, two->edu);
 	t1_target_open(&self->target, target, 2, 0);
 	t1_map(&two->rig.c, self->target.mem, LOW, SIZE, T1_RW);
@@ -204,33 +186,18 @@ FIXTURE_SETUP(second)
 FIXTURE_TEARDOWN(second)
 {
 	t1_fail_kinds(true, true);
+	t1_fail_function(NULL);
 	close(self->two.group);
 	t1_target_close(&self->target);
 	t1_rig_close(&self->two.rig);
 }
 
-/* The first times take a few more: page faults of this thread, which are counted, too. */
-static unsigned int count(struct two *two)
-{
-	unsigned int left = 0, last, same = 0;
-
-	while (same < 3) {
-		last = left;
-		T1_ASSERT(!t1_fail_attach(&two->rig.c, two->group, MANY, &left));
-		T1_ASSERT(!ioctl(two->group, VFIO_GROUP_UNSET_CONTAINER));
-		same = left == last ? same + 1 : 0;
-	}
-	return MANY - left;
-}
-
 static void attach_second(void *arg)
 {
 	struct two *two = arg;
-	unsigned int left;
 
-	T1_ASSERT_OK(__t1_fail_setup());
-	two->error = t1_fail_attach(&two->rig.c, two->group, count(two), &left) ? errno : 0;
-	T1_ASSERT(!left);
+	two->tid = gettid();
+	two->error = ioctl(two->group, VFIO_GROUP_SET_CONTAINER, &two->rig.c.fd) ? errno : 0;
 }
 
 static void begin_attach(struct two *two, struct t1_race *race)
@@ -242,6 +209,7 @@ static void begin_attach(struct two *two, struct t1_race *race)
 
 	while (!t1_has_function(callers[i]))
 		T1_ASSERT(++i < ARRAY_SIZE(callers));
+	t1_fail_function("vfio_peer_attach_group");
 	t1_race_begin_free(race, "iommu_iova_to_phys", callers[i], attach_second, two);
 }
 
@@ -315,6 +283,34 @@ TEST_F(second, failure_in_new_domain)
 	EXPECT_NE(0, t1_translates(self->two.edu, LOW));
 	EXPECT_NE(0, t1_translates(self->two.edu, IOVA));
 	EXPECT_NE(1, t1_translates(self->two.bdf, LOW));
+}
+
+/* What was mapped before, and cannot come to the new domain */
+TEST_F(second, no_memory_to_fill)
+{
+	struct two *two = &self->two;
+	bool more = true;
+	int nth;
+
+	t1_for_each_failure(nth, more) {
+		struct t1_race race;
+
+		begin_attach(two, &race);
+		t1_fail_nth_of(two->tid, nth);
+		EXPECT_TRUE(t1_race_overtaken());
+		t1_race_end(&race);
+		more = two->error;
+		EXPECT_TRUE(!more || two->error == ENOMEM);
+		EXPECT_NE(0, t1_translates(two->edu, LOW));
+		EXPECT_NE(0, t1_translates(two->edu, IOVA));
+		if (more)
+			EXPECT_NE(1, t1_translates(two->bdf, LOW));
+	}
+	TH_LOG("%d allocations failed", nth - 2);
+	EXPECT_LT(nth, T1_MAX_NTH);
+	EXPECT_LT(3, nth);
+	EXPECT_TRUE(all_translate(two));
+	t1_fail_spare();
 }
 
 TEST_F(second, release_between_ranges)

@@ -154,11 +154,16 @@ static bool both_follow(struct t1_rig *rig, struct t1_target *target, const char
 	       t1_translates(rig->edu.bdf, IOVA + SIZE) != 0;
 }
 
-/* As t1_fail_attach(), and looks at what became of it */
+/* Attach with the @nth allocation failing; how many were spare? */
 static void try_attach(struct __test_metadata *_metadata, struct t1_rig *rig,
 		       struct t1_target *target, int group, unsigned int nth, unsigned int *left)
 {
-	if (t1_fail_attach(&rig->c, group, nth, left))
+	int ret;
+
+	t1_fail_nth(nth);
+	ret = ioctl(group, VFIO_GROUP_SET_CONTAINER, &rig->c.fd);
+	*left = t1_fail_spare();
+	if (ret)
 		return;
 	EXPECT_TRUE(both_follow(rig, target, t1_find(T1_EDU, 1)));
 	ASSERT_EQ(0, ioctl(group, VFIO_GROUP_UNSET_CONTAINER));
@@ -205,17 +210,16 @@ static void map_in_two(struct __test_metadata *_metadata, struct t1_rig *rig,
 }
 
 /*
- * The last failure that an attach survives makes the group keep a domain of its
- * own, in which all is mapped once more. The one before is in the IOMMU core,
- * which cannot cope with it and warns. So this goes from the last failure down to
- * the one survived, and then up from the first to a few before. Pages do not fail
- * there: how many it takes depends on how full the slabs are. They do next, with
- * nothing else: the core needs none.
+ * First the failure that an attach survives: the group keeps a domain of its own, in
+ * which all is mapped once more. The last but one allocation is in the IOMMU core,
+ * which cannot cope with a failure and warns. So this goes up from the first to a few
+ * before. Pages do not fail there: how many it takes depends on how full the slabs are.
+ * They do next, with nothing else: the core needs none.
  */
 TEST_F_TIMEOUT(fail, attach, 100)
 {
 	struct t1_rig *rig = &self->rig;
-	unsigned int nth, left, survived;
+	unsigned int nth, left, needed;
 	char path[32];
 	int group;
 
@@ -224,24 +228,20 @@ TEST_F_TIMEOUT(fail, attach, 100)
 	ASSERT_LE(0, group);
 	t1_map(&rig->c, self->area, IOVA, TOTAL, T1_RW);
 
+	t1_fail_function("vfio_peer_attach_group");
+	ASSERT_EQ(0, ioctl(group, VFIO_GROUP_SET_CONTAINER, &rig->c.fd));
+	EXPECT_TRUE(t1_function_failed());
+	EXPECT_TRUE(both_follow(rig, &self->target, t1_find(T1_EDU, 1)));
+	map_in_two(_metadata, rig, &self->target, self->area);
+	ASSERT_EQ(0, ioctl(group, VFIO_GROUP_UNSET_CONTAINER));
+	t1_fail_function(NULL);
+
 	t1_fail_kinds(true, false);
 	try_attach(_metadata, rig, &self->target, group, MANY, &left);
-	/* The first time took a few more, so some of these do not fail. */
-	for (survived = MANY - left; survived; survived--) {
-		if (t1_fail_attach(&rig->c, group, survived, &left))
-			continue;
-		if (!left)
-			break;
-		ASSERT_EQ(0, ioctl(group, VFIO_GROUP_UNSET_CONTAINER));
-	}
-	TH_LOG("attached although allocation %u failed", survived);
-	ASSERT_LT(FEW + 2, survived);
-	EXPECT_TRUE(both_follow(rig, &self->target, t1_find(T1_EDU, 1)));
-	t1_fail_kinds(true, true);
-	map_in_two(_metadata, rig, &self->target, self->area);
-	t1_fail_kinds(true, false);
-	ASSERT_EQ(0, ioctl(group, VFIO_GROUP_UNSET_CONTAINER));
-	for (nth = 1; nth + FEW < survived; nth++) {
+	needed = MANY - left;
+	TH_LOG("attached with %u allocations", needed);
+	ASSERT_LT(FEW + 2, needed);
+	for (nth = 1; nth + FEW < needed; nth++) {
 		try_attach(_metadata, rig, &self->target, group, nth, &left);
 		EXPECT_EQ(0, left);
 	}

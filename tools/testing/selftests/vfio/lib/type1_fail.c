@@ -8,20 +8,20 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "type1.h"
 
 /* Open all the time, for to open them would take what shall fail. */
-static __thread int fail_fd = -1, all_fd = -1;
+static int fail_fd = -1, all_fd = -1;
 /*
  * Where the kernel tells it, with a stack: the log, except of what has __GFP_NOWARN,
  * and the trace, except of whole pages.
  */
 static FILE *logs[2];
 
+#define FUNCTION	"fail_function/"
 #define TRACE	"/sys/kernel/debug/tracing/instances/fail_nth/"
 
 static int trace_setup(void)
@@ -94,6 +94,9 @@ int __t1_fail_setup(void)
 		{ "fail_page_alloc/ignore-gfp-highmem", "N" },
 		{ "fail_page_alloc/verbose", "0" },
 		{ "fail_page_alloc/min-order", "0" },
+		/* Any task's, and once */
+		{ FUNCTION "verbose", "0" },
+		{ FUNCTION "probability", "100" },
 		{ }
 	};
 	char path[96];
@@ -122,6 +125,15 @@ void t1_fail_nth(unsigned int nth)
 	int len = snprintf(text, sizeof(text), "%u", nth);
 
 	T1_ASSERT(pwrite(fail_fd, text, len, 0) == len);
+}
+
+void t1_fail_nth_of(pid_t tid, unsigned int nth)
+{
+	char path[64], text[16];
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/fail-nth", tid);
+	snprintf(text, sizeof(text), "%u", nth);
+	t1_write_file(path, text);
 }
 
 void t1_fail_from(unsigned int nth)
@@ -159,12 +171,29 @@ void t1_fail_kinds(bool slabs, bool pages)
 	t1_write_file("/sys/kernel/debug/fail_page_alloc/min-order", pages ? "0" : "20");
 }
 
-int t1_fail_attach(struct t1_container *c, int group, unsigned int nth, unsigned int *left)
+void t1_fail_function(const char *name)
 {
-	int ret;
+	static const char debugfs[] = "/sys/kernel/debug/" FUNCTION;
+	char path[128];
 
-	t1_fail_nth(nth);
-	ret = ioctl(group, VFIO_GROUP_SET_CONTAINER, &c->fd);
-	*left = t1_fail_spare();
-	return ret;
+	snprintf(path, sizeof(path), "%sinject", debugfs);
+	t1_write_file(path, "\n");
+	if (!name)
+		return;
+	t1_write_file(path, name);
+	snprintf(path, sizeof(path), "%s%s/retval", debugfs, name);
+	t1_write_file(path, "0xfffffffffffffff4");
+	snprintf(path, sizeof(path), "%stimes", debugfs);
+	t1_write_file(path, "1");
+}
+
+bool t1_function_failed(void)
+{
+	char left[8] = "";
+	FILE *file = fopen("/sys/kernel/debug/" FUNCTION "times", "r");
+
+	T1_ASSERT(file);
+	T1_ASSERT(fgets(left, sizeof(left), file));
+	fclose(file);
+	return !atoi(left);
 }
