@@ -8,6 +8,7 @@
  */
 #define _GNU_SOURCE
 #include <pthread.h>
+#include <stdio.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -148,11 +149,15 @@ static void finish(struct fuzz *f)
 	     i++)
 		usleep(10000);
 	fuzz_drain();
-	for (i = 0; i < 500; i++) {
+	/* Children of who was killed are still about to close. */
+	for (i = 0; i < 2500; i++) {
 		if (!t1_locked_kib())
 			return;
 		usleep(10000);
 	}
+	printf("# %llu KiB are locked, %u processes have closed all\n",
+	       t1_locked_kib(), __atomic_load_n(&shared->closed, __ATOMIC_RELAXED));
+	fflush(stdout);
 	__atomic_fetch_add(&shared->locked, 1, __ATOMIC_RELAXED);
 }
 
