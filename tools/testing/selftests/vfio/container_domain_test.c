@@ -4,7 +4,9 @@
  * nobody looked at, when the first group with an IOMMU comes.
  *
  * Fails on stock 6.1, which fills the log, or looks at each page of a mapping that
- * nothing limits: where an IOMMU has 57 bits, for days.
+ * nothing limits: where an IOMMU has 57 bits, for days. What is pinned fails there
+ * for want of PASIDs, and for its own sake with only the patch taken out that goes by
+ * what was counted.
  */
 #include <errno.h>
 #include <sys/mman.h>
@@ -17,6 +19,7 @@
 #define IOVA	0x200000000ULL
 #define HUGE	(1ULL << 38)	/* still inside */
 #define OUTSIDE	(1ULL << 60)	/* of what an IOMMU has */
+#define PASID	5
 
 FIXTURE(domain) {
 	struct t1_container c;
@@ -93,6 +96,73 @@ TEST_F(domain, undo)
 	EXPECT_EQ(-EFAULT, __t1_group_get(&self->c, self->edu, &self->group));
 	EXPECT_EQ(self->locked, t1_locked_kib());
 	t1_unmap(&self->c, IOVA, 2 * T1_PAGE);
+}
+
+/*
+ * A page that the device without an IOMMU has pinned is counted, and the device memory
+ * that its user puts in its place before the group comes is not: nothing is counted in
+ * the end.
+ */
+FIXTURE(pinned) {
+	struct t1_container c;
+	struct t1_vtest vtest;
+	struct t1_target target;
+	struct t1_group *group;
+	void *page;
+};
+
+FIXTURE_SETUP(pinned)
+{
+	const char *edu = t1_require(T1_EDU, 0), *bdf = t1_require(T1_IVSHMEM, 0);
+	const char *name = t1_vtest_find(0);
+
+	if (!name)
+		T1_SKIP("%s", T1_VTEST_HINT);
+	t1_target_open(&self->target, bdf, 2, 0);
+	self->page = mmap(NULL, T1_PAGE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->page);
+	t1_container_open(&self->c);
+	t1_vtest_open(&self->vtest, &self->c, name);
+	t1_map(&self->c, self->page, IOVA, T1_PAGE, T1_RW);
+	t1_pasid_alloc(&self->c, PASID, PASID);
+	t1_pasid_allow(&self->vtest, PASID, IOVA, T1_PAGE);
+	ASSERT_EQ(VFIO_TEST_DONE,
+		  t1_job(&self->vtest, PASID, VFIO_TEST_PIN, IOVA, T1_PAGE));
+	ASSERT_EQ(self->page,
+		  mmap(self->page, T1_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+		       self->target.dev.fd, t1_bar_offset(&self->target.dev, 2, 0)));
+	ASSERT_EQ(T1_PAGE / 1024, t1_locked_kib());
+	ASSERT_EQ(0, __t1_group_get(&self->c, t1_group_of(edu), &self->group));
+	ASSERT_EQ(T1_PAGE / 1024, t1_locked_kib());
+}
+
+FIXTURE_TEARDOWN(pinned)
+{
+	EXPECT_EQ(0, t1_locked_kib());
+	t1_vtest_close(&self->vtest);
+	t1_container_close(&self->c);
+	munmap(self->page, T1_PAGE);
+	t1_target_close(&self->target);
+}
+
+TEST_F(pinned, group_goes_first)
+{
+	t1_group_put(self->group);
+	EXPECT_EQ(T1_PAGE / 1024, t1_locked_kib());
+	EXPECT_EQ(VFIO_TEST_DONE,
+		  t1_job(&self->vtest, PASID, VFIO_TEST_UNPIN, IOVA, T1_PAGE));
+	EXPECT_EQ(0, t1_locked_kib());
+	t1_unmap(&self->c, IOVA, T1_PAGE);
+}
+
+TEST_F(pinned, pin_goes_first)
+{
+	EXPECT_EQ(VFIO_TEST_DONE,
+		  t1_job(&self->vtest, PASID, VFIO_TEST_UNPIN, IOVA, T1_PAGE));
+	t1_unmap(&self->c, IOVA, T1_PAGE);
+	EXPECT_EQ(0, t1_locked_kib());
+	t1_group_put(self->group);
 }
 
 TEST_HARNESS_MAIN
