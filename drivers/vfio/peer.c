@@ -29,12 +29,12 @@
  * A walk takes none but the last three: it may be on behalf of a reset by the
  * host or of error recovery, in the midst of the PCI core's locks. As there can
  * be many ranges, it lets go of the last two now and then: only who resets or
- * closes the same device waits for all of a walk. A map enters its vfio_peer
- * into the device's list first and then, under the lock of the space, looks
- * whether the device is blocked. Blocking sets that mark first and then looks
- * for ranges in each space of the list, until a look at all of them finds none.
- * So either the map sees the mark or the walk sees the range; and the same holds
- * for unblocking.
+ * closes the same device, or one that is reset with it, waits for all of a
+ * walk. A map enters its vfio_peer into the device's list first and then, under
+ * the lock of the space, looks whether the device is blocked. Blocking sets
+ * that mark first and then looks for ranges in each space of the list, until a
+ * look at all of them finds none. So either the map sees the mark or the walk
+ * sees the range; and the same holds for unblocking.
  *
  * A new domain gets the ranges one by one, and walks come in between. Epochs tell
  * which ranges it has: see vfio_range_in(). What fails in it alone makes it be
