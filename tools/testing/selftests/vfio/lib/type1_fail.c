@@ -21,7 +21,7 @@ static int fail_fd = -1, all_fd = -1;
  */
 static FILE *logs[2];
 
-#define FUNCTION	"fail_function/"
+#define FUNCTION	"/sys/kernel/debug/fail_function/"
 #define TRACE	"/sys/kernel/debug/tracing/instances/fail_nth/"
 
 static int trace_setup(void)
@@ -95,8 +95,8 @@ int __t1_fail_setup(void)
 		{ "fail_page_alloc/verbose", "0" },
 		{ "fail_page_alloc/min-order", "0" },
 		/* Any task's, and once */
-		{ FUNCTION "verbose", "0" },
-		{ FUNCTION "probability", "100" },
+		{ "fail_function/verbose", "0" },
+		{ "fail_function/probability", "100" },
 		{ }
 	};
 	char path[96];
@@ -173,24 +173,21 @@ void t1_fail_kinds(bool slabs, bool pages)
 
 void t1_fail_function(const char *name)
 {
-	static const char debugfs[] = "/sys/kernel/debug/" FUNCTION;
 	char path[128];
 
-	snprintf(path, sizeof(path), "%sinject", debugfs);
-	t1_write_file(path, "\n");
+	t1_write_file(FUNCTION "inject", "\n");
 	if (!name)
 		return;
-	t1_write_file(path, name);
-	snprintf(path, sizeof(path), "%s%s/retval", debugfs, name);
+	t1_write_file(FUNCTION "inject", name);
+	snprintf(path, sizeof(path), FUNCTION "%s/retval", name);
 	t1_write_file(path, "0xfffffffffffffff4");
-	snprintf(path, sizeof(path), "%stimes", debugfs);
-	t1_write_file(path, "1");
+	t1_write_file(FUNCTION "times", "1");
 }
 
 bool t1_function_failed(void)
 {
 	char left[8] = "";
-	FILE *file = fopen("/sys/kernel/debug/" FUNCTION "times", "r");
+	FILE *file = fopen(FUNCTION "times", "r");
 
 	T1_ASSERT(file);
 	T1_ASSERT(fgets(left, sizeof(left), file));

@@ -149,8 +149,7 @@ static void finish(struct fuzz *f)
 	     i++)
 		usleep(10000);
 	fuzz_drain();
-	/* Children of who was killed are still about to close. */
-	for (i = 0; i < 2500; i++) {
+	for (i = 0; i < 500; i++) {
 		if (!t1_locked_kib())
 			return;
 		usleep(10000);
