@@ -71,13 +71,21 @@ static bool vfio_pci_bars_lost(struct vfio_pci_core_device *vdev)
 	return false;
 }
 
-/* Also the end of what error recovery has lost, if the BARs are back */
+/*
+ * Also the end of what error recovery has lost, if the BARs are back. Others may
+ * reset, restore and look meanwhile: who decides last has looked after it.
+ */
 static void vfio_pci_check_bars(struct vfio_pci_core_device *vdev)
 {
-	if (vfio_pci_bars_lost(vdev))
-		vfio_peers_block(&vdev->vdev, VFIO_PEER_ERROR);
-	else
-		vfio_peers_unblock(&vdev->vdev, VFIO_PEER_ERROR);
+	bool lost;
+
+	do {
+		lost = vfio_pci_bars_lost(vdev);
+		if (lost)
+			vfio_peers_block(&vdev->vdev, VFIO_PEER_ERROR);
+		else
+			vfio_peers_unblock(&vdev->vdev, VFIO_PEER_ERROR);
+	} while (lost != vfio_pci_bars_lost(vdev));
 }
 
 /**
@@ -108,8 +116,11 @@ void vfio_pci_end_memory_change(struct vfio_pci_core_device *vdev)
 	lockdep_assert_held_write(&vdev->memory_lock);
 	if (vfio_pci_memory_on(vdev)) {
 		/* The user has restored BARs, or his power management */
-		if (vfio_peers_blocked(&vdev->vdev, VFIO_PEER_ERROR))
+		if (vfio_peers_blocked(&vdev->vdev, VFIO_PEER_ERROR)) {
+			/* Nothing comes back by a look that is not the last */
+			vfio_peers_block(&vdev->vdev, VFIO_PEER_OFF);
 			vfio_pci_check_bars(vdev);
+		}
 		vfio_peers_unblock(&vdev->vdev, VFIO_PEER_OFF);
 	} else {
 		vfio_peers_block(&vdev->vdev, VFIO_PEER_OFF);

@@ -171,6 +171,43 @@ TEST_F(host, fatal_error)
 	EXPECT_TRUE(arrives(&self->rig, &self->target));
 }
 
+/* The port above a function */
+static const char *port_of(const char *bdf)
+{
+	static char path[PATH_MAX];
+	char link[64];
+
+	snprintf(link, sizeof(link), "/sys/bus/pci/devices/%s/..", bdf);
+	T1_ASSERT(realpath(link, path));
+	return strrchr(path, '/') + 1;
+}
+
+static void memory_on(void *dev)
+{
+	t1_set_command(dev, PCI_COMMAND_MEMORY, true);
+}
+
+/* Recovery comes again after the BARs were seen to be back, and loses them. */
+TEST_F(host, fatal_error_while_restoring)
+{
+	struct t1_race race;
+
+	if (!t1_race_usable())
+		SKIP(return, "%s", T1_RACE_HINT);
+	t1_race_free_interrupts(port_of(self->bdf));
+	require_error(T1_ERROR_FATAL);
+	expect_events("s");
+	t1_let_recovery_end();
+	t1_race_begin_free(&race, "vfio_peers_unblock", "", memory_on, &self->target.dev);
+	EXPECT_EQ(0, t1_inject_error(self->bdf, T1_ERROR_FATAL));
+	t1_let_recovery_end();
+	EXPECT_TRUE(t1_race_overtaken());
+	t1_race_end(&race);
+	EXPECT_TRUE(untranslated(&self->rig));
+	t1_set_command(&self->target.dev, PCI_COMMAND_MEMORY, true);
+	EXPECT_TRUE(arrives(&self->rig, &self->target));
+}
+
 /*
  * Recovery fails for a function whose neighbour has no driver, and nobody is told.
  * Opened anew, the function works as ever.
@@ -302,17 +339,6 @@ TEST_F(pf, reset)
 	EXPECT_EQ(0, write_sysfs(self->pf.bdf, "reset", "1"));
 	expect_events("srsr");
 	EXPECT_TRUE(translated(&self->rig));
-}
-
-/* The port above a function */
-static const char *port_of(const char *bdf)
-{
-	static char path[PATH_MAX];
-	char link[64];
-
-	snprintf(link, sizeof(link), "/sys/bus/pci/devices/%s/..", bdf);
-	T1_ASSERT(realpath(link, path));
-	return strrchr(path, '/') + 1;
 }
 
 #define SRIOV		0x10	/* extended capability */

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "../kselftest_harness.h"
 
@@ -108,6 +109,41 @@ TEST_F(pins, unmap)
 	EXPECT_EQ(VFIO_TEST_DONE, pin(dev, 0));
 	t1_unmap(&self->c, IOVA, TOTAL);
 	close_target(&self->target, self->area);
+}
+
+/* What the user puts in place of device memory, and has pinned, counts like the rest. */
+TEST_F(pins, in_place_of_device_memory)
+{
+	struct t1_vtest *dev = &self->dev;
+	struct rlimit before, none;
+
+	ASSERT_EQ(self->area + SIZE,
+		  mmap(self->area + SIZE, SIZE, PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_FIXED | MAP_ANONYMOUS, -1, 0));
+	EXPECT_EQ(VFIO_TEST_DONE, pin(dev, SIZE));
+	EXPECT_EQ(self->locked + PAGE_KIB, t1_locked_kib());
+	EXPECT_EQ(VFIO_TEST_DONE,
+		  t1_job(dev, PASID, VFIO_TEST_UNPIN, IOVA + SIZE, T1_PAGE));
+	EXPECT_EQ(self->locked, t1_locked_kib());
+
+	if (geteuid()) {
+		ASSERT_EQ(0, getrlimit(RLIMIT_MEMLOCK, &before));
+		none = (struct rlimit){ 0, before.rlim_max };
+		ASSERT_EQ(0, setrlimit(RLIMIT_MEMLOCK, &none));
+		EXPECT_EQ(VFIO_TEST_NO_MEMORY, pin(dev, SIZE));
+		ASSERT_EQ(0, setrlimit(RLIMIT_MEMLOCK, &before));
+	}
+
+	EXPECT_EQ(VFIO_TEST_DONE, pin(dev, SIZE));
+	if (variant->iommu) {
+		/* Only the pin is left, then all is RAM. */
+		t1_device_close(&self->edu);
+		EXPECT_EQ(self->locked + PAGE_KIB - 2 * SIZE / 1024, t1_locked_kib());
+		t1_device_open(&self->edu, &self->c, t1_require(T1_EDU, 0));
+		EXPECT_EQ(self->locked + SIZE / 1024, t1_locked_kib());
+	}
+	t1_unmap(&self->c, IOVA, TOTAL);
+	t1_target_close(&self->target);
 }
 
 /* What ends where IOVAs end could never be unmapped, nor its pages be unpinned. */

@@ -387,6 +387,11 @@ void t1_race_begin_free(struct t1_race *race, const char *symbol, const char *ca
 /* The same for a function that a worker calls, as a consequence. */
 void t1_race_begin_work(struct t1_race *race, const char *symbol, void (*call)(void *arg),
 			void *arg);
+/*
+ * Keep interrupts of a function from where calls are delayed: their threads as well,
+ * once each has run again.
+ */
+void t1_race_free_interrupts(const char *bdf);
 /* Does it wait still? If not, who asks has waited for it. */
 bool t1_race_overtaken(void);
 /* Let it go on, until the call returns. */

@@ -6,6 +6,8 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <glob.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -45,6 +47,23 @@ static void run_workers_on(int cpu)
 	snprintf(mask, sizeof(mask), "%lx",
 		 cpu < 0 ? (1UL << sysconf(_SC_NPROCESSORS_ONLN)) - 1 : 1UL << cpu);
 	t1_write_file(WORKERS, mask);
+}
+
+void t1_race_free_interrupts(const char *bdf)
+{
+	char path[PATH_MAX], cpu[16];
+	glob_t found;
+	size_t i;
+
+	snprintf(cpu, sizeof(cpu), "%d", FREE_CPU);
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/msi_irqs/*", bdf);
+	T1_ASSERT(!glob(path, 0, NULL, &found));
+	for (i = 0; i < found.gl_pathc; i++) {
+		snprintf(path, sizeof(path), "/proc/irq/%s/smp_affinity_list",
+			 strrchr(found.gl_pathv[i], '/') + 1);
+		t1_write_file(path, cpu);
+	}
+	globfree(&found);
 }
 
 static void pause_ms(void)
