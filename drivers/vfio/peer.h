@@ -106,6 +106,7 @@ bool vfio_peer_first_gap(struct vfio_peer_gap *gap,
 			 const struct list_head *ranges, dma_addr_t iova,
 			 dma_addr_t end);
 bool vfio_peer_next_gap(struct vfio_peer_gap *gap);
+bool vfio_peer_in_range(const struct list_head *ranges, dma_addr_t iova);
 
 /* Device side, for vfio_main.c */
 int vfio_peers_init(struct vfio_device *device);

@@ -65,3 +65,22 @@ bool vfio_peer_next_gap(struct vfio_peer_gap *gap)
 	return vfio_peer_gap_from(gap, gap->end);
 }
 EXPORT_SYMBOL_GPL(vfio_peer_next_gap);
+
+/**
+ * vfio_peer_in_range - Is there device memory at an IOVA of a mapping?
+ * @ranges: list of vfio_peer_range
+ * @iova: IOVA of the mapping
+ *
+ * Context: the ranges may not change meanwhile. Takes a step for each up to @iova.
+ */
+bool vfio_peer_in_range(const struct list_head *ranges, dma_addr_t iova)
+{
+	struct vfio_peer_range *range;
+
+	list_for_each_entry(range, ranges, mapping_entry) {
+		if (iova < range->iova + range->size)
+			return iova >= range->iova;
+	}
+	return false;
+}
+EXPORT_SYMBOL_GPL(vfio_peer_in_range);

@@ -21,6 +21,7 @@ struct vfio_device;
 #define VFIO_PEER_RECOVERY	BIT(2)	/* from an error, by a reset perhaps */
 #define VFIO_PEER_ERROR	BIT(3)	/* what recovery may have lost is not back yet */
 #define VFIO_PEER_PF	BIT(4)	/* the PF of this VF is being reset */
+#define VFIO_PEER_PF_RECOVERY BIT(5) /* it recovers from an error */
 
 void vfio_peers_block(struct vfio_device *device, unsigned int reason);
 void vfio_peers_unblock(struct vfio_device *device, unsigned int reason);

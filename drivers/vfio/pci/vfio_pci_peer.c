@@ -77,15 +77,17 @@ static bool vfio_pci_bars_lost(struct vfio_pci_core_device *vdev)
  */
 static void vfio_pci_check_bars(struct vfio_pci_core_device *vdev)
 {
+	int looks = 10;
 	bool lost;
 
 	do {
-		lost = vfio_pci_bars_lost(vdev);
+		/* Those of a device that tells now this, now that, are lost */
+		lost = vfio_pci_bars_lost(vdev) || !--looks;
 		if (lost)
 			vfio_peers_block(&vdev->vdev, VFIO_PEER_ERROR);
 		else
 			vfio_peers_unblock(&vdev->vdev, VFIO_PEER_ERROR);
-	} while (lost != vfio_pci_bars_lost(vdev));
+	} while (looks && lost != vfio_pci_bars_lost(vdev));
 }
 
 /**
@@ -173,6 +175,34 @@ void vfio_pci_dev_set_end_memory_change(struct vfio_device_set *dev_set)
 		vfio_pci_end_memory_change(cur);
 }
 
+/* A PF's VFs lose their memory with it */
+static void vfio_pci_block_vfs(struct vfio_pci_core_device *pf,
+			       unsigned int reason)
+{
+	struct vfio_pci_core_device *vf;
+
+	mutex_lock(&pf->vfs_lock);
+	pf->vfs_blocked |= reason;
+	list_for_each_entry(vf, &pf->vfs, vfs_item)
+		vfio_peers_block(&vf->vdev, reason);
+	mutex_unlock(&pf->vfs_lock);
+}
+
+static void vfio_pci_unblock_vfs(struct vfio_pci_core_device *pf,
+				 unsigned int reason)
+{
+	struct vfio_pci_core_device *vf;
+
+	mutex_lock(&pf->vfs_lock);
+	pf->vfs_blocked &= ~reason;
+	list_for_each_entry(vf, &pf->vfs, vfs_item) {
+		/* Not every VF is on a bus where recovery looks for it */
+		vfio_pci_check_bars(vf);
+		vfio_peers_unblock(&vf->vdev, reason);
+	}
+	mutex_unlock(&pf->vfs_lock);
+}
+
 /**
  * vfio_pci_use_memory - The device was opened, or is about to be closed
  * @vdev: device
@@ -185,28 +215,11 @@ void vfio_pci_use_memory(struct vfio_pci_core_device *vdev, bool use)
 	vfio_pci_begin_memory_change(vdev, false);
 	vdev->memory_used = use;
 	/* Nobody is told of a recovery that has failed: begin anew */
-	if (use)
+	if (use) {
 		vfio_peers_unblock(&vdev->vdev, VFIO_PEER_RECOVERY);
-	vfio_pci_end_memory_change(vdev);
-}
-
-/* A PF's VFs lose their memory with it, and may have it again */
-static void vfio_pci_block_vfs(struct vfio_pci_core_device *pf, bool block)
-{
-	struct vfio_pci_core_device *vf;
-
-	mutex_lock(&pf->vfs_lock);
-	pf->vfs_blocked = block;
-	list_for_each_entry(vf, &pf->vfs, vfs_item) {
-		if (block) {
-			vfio_peers_block(&vf->vdev, VFIO_PEER_PF);
-			continue;
-		}
-		/* Not every VF is on a bus where recovery looks for it */
-		vfio_pci_check_bars(vf);
-		vfio_peers_unblock(&vf->vdev, VFIO_PEER_PF);
+		vfio_pci_unblock_vfs(vdev, VFIO_PEER_PF_RECOVERY);
 	}
-	mutex_unlock(&pf->vfs_lock);
+	vfio_pci_end_memory_change(vdev);
 }
 
 /**
@@ -219,7 +232,7 @@ void vfio_pci_link_vf(struct vfio_pci_core_device *vf)
 
 	mutex_lock(&pf->vfs_lock);
 	if (pf->vfs_blocked)
-		vfio_peers_block(&vf->vdev, VFIO_PEER_PF);
+		vfio_peers_block(&vf->vdev, pf->vfs_blocked);
 	list_add_tail(&vf->vfs_item, &pf->vfs);
 	mutex_unlock(&pf->vfs_lock);
 }
@@ -254,7 +267,7 @@ void vfio_pci_core_reset_prepare(struct pci_dev *pdev)
 	struct vfio_pci_core_device *vdev = dev_get_drvdata(&pdev->dev);
 
 	vfio_peers_block(&vdev->vdev, VFIO_PEER_RESET);
-	vfio_pci_block_vfs(vdev, true);
+	vfio_pci_block_vfs(vdev, VFIO_PEER_PF);
 }
 EXPORT_SYMBOL_GPL(vfio_pci_core_reset_prepare);
 
@@ -270,7 +283,7 @@ void vfio_pci_core_reset_done(struct pci_dev *pdev)
 {
 	struct vfio_pci_core_device *vdev = dev_get_drvdata(&pdev->dev);
 
-	vfio_pci_block_vfs(vdev, false);
+	vfio_pci_unblock_vfs(vdev, VFIO_PEER_PF);
 	/* Otherwise recovery has failed, or is about to reset the bus */
 	if (pdev->error_state == pci_channel_io_normal)
 		vfio_pci_check_bars(vdev);
@@ -297,7 +310,7 @@ void vfio_pci_error_detected(struct vfio_pci_core_device *vdev,
 		return;
 
 	vfio_peers_block(&vdev->vdev, VFIO_PEER_RECOVERY | VFIO_PEER_ERROR);
-	vfio_pci_block_vfs(vdev, true);
+	vfio_pci_block_vfs(vdev, VFIO_PEER_PF_RECOVERY);
 }
 
 /**
@@ -316,7 +329,7 @@ void vfio_pci_core_aer_resume(struct pci_dev *pdev)
 
 	vfio_pci_check_bars(vdev);
 	vfio_peers_unblock(&vdev->vdev, VFIO_PEER_RECOVERY);
-	vfio_pci_block_vfs(vdev, false);
+	vfio_pci_unblock_vfs(vdev, VFIO_PEER_PF_RECOVERY);
 }
 EXPORT_SYMBOL_GPL(vfio_pci_core_aer_resume);
 

@@ -146,6 +146,45 @@ TEST_F(pins, in_place_of_device_memory)
 	t1_target_close(&self->target);
 }
 
+/* The same where RAM is between two BARs: that is counted for the mapping. */
+TEST_F(pins, in_place_of_two_bars)
+{
+	const __u64 iova = IOVA + TOTAL, size = 3 * T1_PAGE;
+	unsigned int i, pins = 0;
+	__u64 locked;
+	char *area;
+
+	area = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, area);
+	for (i = 0; i < 3; i += 2)
+		ASSERT_NE(MAP_FAILED,
+			  mmap(area + i * T1_PAGE, T1_PAGE, PROT_READ | PROT_WRITE,
+			       MAP_SHARED | MAP_FIXED, self->target.dev.fd,
+			       t1_bar_offset(&self->target.dev, 2, 0)));
+	t1_map(&self->c, area, iova, size, T1_RW);
+	t1_pasid_alloc(&self->c, PASID + 1, PASID + 1);
+	t1_pasid_allow(&self->dev, PASID + 1, iova, size);
+	ASSERT_EQ(area, mmap(area, size, PROT_READ | PROT_WRITE,
+			     MAP_SHARED | MAP_FIXED | MAP_ANONYMOUS, -1, 0));
+
+	locked = t1_locked_kib();
+	for (i = 0; i < 3; i++) {
+		EXPECT_EQ(VFIO_TEST_DONE, t1_job(&self->dev, PASID + 1, VFIO_TEST_PIN,
+						 iova + i * T1_PAGE, T1_PAGE));
+		pins += !(variant->iommu && i == 1);
+		EXPECT_EQ(locked + pins * PAGE_KIB, t1_locked_kib());
+	}
+	for (i = 0; i < 3; i++)
+		EXPECT_EQ(VFIO_TEST_DONE, t1_job(&self->dev, PASID + 1, VFIO_TEST_UNPIN,
+						 iova + i * T1_PAGE, T1_PAGE));
+	EXPECT_EQ(locked, t1_locked_kib());
+
+	t1_unmap(&self->c, iova, size);
+	munmap(area, size);
+	t1_unmap(&self->c, IOVA, TOTAL);
+	close_target(&self->target, self->area);
+}
+
 /* What ends where IOVAs end could never be unmapped, nor its pages be unpinned. */
 TEST_F(pins, last_page)
 {
