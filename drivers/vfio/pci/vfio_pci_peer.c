@@ -82,7 +82,7 @@ static void vfio_pci_check_bars(struct vfio_pci_core_device *vdev)
 
 	do {
 		/* Those of a device that tells now this, now that, are lost */
-		lost = vfio_pci_bars_lost(vdev) || !--looks;
+		lost = !--looks || vfio_pci_bars_lost(vdev);
 		if (lost)
 			vfio_peers_block(&vdev->vdev, VFIO_PEER_ERROR);
 		else
