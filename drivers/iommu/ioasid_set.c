@@ -26,8 +26,8 @@
  *
  * Locks: pasid_lock protects all of owners and pools, and pool, node, newest and
  * seq of each PASID. Nothing is allocated, released or notified with it held,
- * and no hold is longer than it takes to free PASID_BATCH of them: there may be
- * a million.
+ * and no hold is longer than it takes to free PASID_BATCH of them and to look at
+ * each pool of their owner: there may be a million PASIDs.
  *
  * A pool has its PASIDs in a tree that is made of themselves. It takes the same
  * memory for each, wherever the numbers are, and cannot fail to grow.
@@ -59,7 +59,7 @@
 
 /**
  * struct pasid - one PASID
- * @number: constant
+ * @number: constant while live
  * @users: one for the owner until it frees the PASID, and one for each consumer
  * @pool: NULL unless live
  * @node: in pasid_pool.pasids

@@ -264,19 +264,23 @@ static int vfio_pasid_claim_locked(struct vfio_pasid_container *pc,
 	struct vfio_pasid_owner *owner, *old = pc->owner;
 	int ret;
 
+	/* Since the look without the lock, by a request for another container */
+	if (vfio_pasid_mine(old))
+		return 0;
 	if (old && !vfio_pasid_abandoned(old))
 		return -EPERM;
 
 	owner = vfio_pasid_owner_current();
-	if (owner && owner->mm != current->mm)
-		vfio_pasid_owner_succeed(owner);
-	if (owner && owner == old)
-		return 0;
-
-	ret = vfio_pasid_join(pc, owner ?: *fresh);
-	if (!ret && !owner)
+	if (!owner || owner != old) {
+		ret = vfio_pasid_join(pc, owner ?: *fresh);
+		if (ret)
+			return ret;
+	}
+	if (!owner)
 		*fresh = NULL;
-	return ret;
+	else if (owner->mm != current->mm)
+		vfio_pasid_owner_succeed(owner);
+	return 0;
 }
 
 /*
@@ -543,7 +547,8 @@ static int vfio_pasid_do_free(struct pasid_owner *owner,
  * vfio_pasid_lock - Do something with PASIDs on behalf of current's mm
  * @pc: container; becomes the mm's if it is nobody's or may be taken over
  *
- * Context: may sleep; until vfio_pasid_unlock() the container stays the mm's.
+ * Context: may sleep; until vfio_pasid_unlock() the container stays its owner's.
+ * That is another mm then if a process that had this one asks after an exec.
  * Return: the owner; or, and then the container is not locked, ERR_PTR(-ENODEV),
  * -EPERM, -EDQUOT or -ENOMEM, as the uAPI header says.
  */

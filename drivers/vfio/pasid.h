@@ -17,7 +17,8 @@ struct vfio_pasid_owner;
 
 /**
  * struct vfio_pasid_container - a container as a place to get PASIDs from
- * @lock: protects all that follows and serialises what is done to @pool
+ * @lock: protects all that follows. PASIDs are allocated in @pool, and it comes and
+ *        goes, with it held; to free some takes no more than the pool's own lock.
  * @owner: the mm that the container belongs to; NULL until somebody asks. To
  *         change it takes vfio_pasid_owners_lock as well, so either is enough to
  *         read it.

@@ -37,8 +37,8 @@
  * sees the range; and the same holds for unblocking.
  *
  * A new domain gets the ranges one by one, and walks come in between. Epochs tell
- * which ranges it has: see vfio_range_in(). What fails in it alone makes it be
- * given up, in the end, and nothing else.
+ * which ranges it has: see vfio_range_in(). If a range cannot be mapped in the new
+ * domain only, that domain is given up in the end; the others keep the range.
  *
  * IOMMU drivers expect their users to serialise map and unmap against attach
  * and detach of the same domain. The lock of the space does it.
@@ -706,13 +706,14 @@ static struct vfio_peer *vfio_peer_get(struct vfio_peer_space *space,
 /*
  * A range is unmapped in one go, by whoever closes or resets the device. So, with
  * the page sizes that VT-d and AMD have, it has about 1024 entries of page tables
- * at most, and a user who wants more has to pay for more ranges.
+ * at most, and a user who wants more has to pay for more ranges. The size is told
+ * as a ssize_t, too, where 32 bits have room for less.
  */
 static size_t vfio_range_limit(const struct vfio_peer_range *range)
 {
-	bool large_pages = IS_ALIGNED(range->iova ^ range->phys, SZ_2M);
-
-	return large_pages ? SZ_2G : SZ_4M;
+	if (!IS_ALIGNED(range->iova ^ range->phys, SZ_2M))
+		return SZ_4M;
+	return min_t(size_t, SZ_2G, ALIGN_DOWN(SSIZE_MAX, SZ_2M));
 }
 
 static int vfio_peer_map_range(struct vfio_peer_space *space,
@@ -753,7 +754,8 @@ static int vfio_peer_map_range(struct vfio_peer_space *space,
  * Context: under the backend's lock; takes mmap_lock. The calling task puts a
  * file, which releases the device if that was the last reference.
  * Return: bytes mapped, or -EFAULT (no such memory, or not writable for
- * IOMMU_WRITE), -ENOMEM, or what iommu_map() returned; then nothing changed.
+ * IOMMU_WRITE), -ENOMEM, or what peer_range() of the device's driver or iommu_map()
+ * returned; then nothing changed.
  */
 ssize_t vfio_peer_map(struct vfio_peer_space *space, struct list_head *ranges,
 		      unsigned long vaddr, dma_addr_t iova, size_t size,

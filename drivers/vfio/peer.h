@@ -25,7 +25,7 @@ struct vm_area_struct;
  * @domains: vfio_peer_domain, which all ranges are mapped in; in a new one, not yet
  * @peers: vfio_peer, one for each device that was ever mapped
  * @revoked: vfio_peer_range, unmapped for good; their mappings shall be reaped
- * @reap: queued when @revoked gets its first entry
+ * @reap: queued for each entry of @revoked
  * @nr_ranges: in the lists of @peers
  * @nr_mapped: how many of these are mapped
  * @epoch: counts the domains that were ever added

@@ -9,6 +9,8 @@
  * failure_in_new_domain when it gives up a range that fails in this domain only.
  * map_during_hot_reset fails when only the first function is blocked;
  * hot_reset_during_map sees no more than that nobody hangs.
+ * attach_while_group_is_removed fails when VFIO_GROUP_SET_CONTAINER does not ask for
+ * vfio_group.drivers.
  *
  * Fails on stock 6.1, which has none of these functions.
  */
@@ -20,6 +22,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../kselftest_harness.h"
@@ -326,6 +329,41 @@ TEST_F(second, release_between_ranges)
 	EXPECT_TRUE(none_translates(&self->two));
 	EXPECT_EQ(self->two.rig.avail - 1, t1_dma_avail(&self->two.rig.c));
 	t1_target_open(&self->target, t1_find(T1_IVSHMEM, 0), 2, 0);
+}
+
+/* A group whose last device is going has no file any more, and takes no container. */
+static void unbind(void *bdf)
+{
+	t1_write_file("/sys/bus/pci/drivers/vfio-pci/unbind", bdf);
+}
+
+TEST(attach_while_group_is_removed)
+{
+	const char *bdf = t1_require(T1_IVSHMEM, 1);
+	struct t1_container c;
+	struct t1_race race;
+	struct stat st;
+	char path[32];
+	int group;
+
+	if (!t1_race_usable())
+		T1_SKIP("%s", T1_RACE_HINT);
+	snprintf(path, sizeof(path), "/dev/vfio/%d", t1_group_of(bdf));
+	ASSERT_EQ(0, stat(path, &st));
+	group = open(path, O_RDWR);
+	ASSERT_LE(0, group);
+	t1_container_open(&c);
+	t1_race_begin_free(&race, "cdev_device_del", "", unbind, (void *)bdf);
+	EXPECT_EQ(-1, ioctl(group, VFIO_GROUP_SET_CONTAINER, &c.fd));
+	EXPECT_EQ(ENODEV, errno);
+	EXPECT_TRUE(t1_race_overtaken());
+	t1_race_end(&race);
+	EXPECT_EQ(-1, ioctl(group, VFIO_GROUP_SET_CONTAINER, &c.fd));
+	EXPECT_EQ(ENODEV, errno);
+	close(group);
+	t1_container_close(&c);
+	t1_write_file("/sys/bus/pci/drivers/vfio-pci/bind", bdf);
+	EXPECT_EQ(0, chown(path, st.st_uid, st.st_gid));
 }
 
 /* Two functions that are reset together */

@@ -277,6 +277,7 @@ TEST_F(device, bad_addresses)
 TEST_F(device, only_so_many)
 {
 	struct vfio_device_feature_pasid found = { .pasid = 0 };
+	unsigned int per_group = t1_pasids_per_group();
 	__u32 pasid, count = 0;
 
 	if (t1_pasid_info(&self->c).quota < MAX_USES + 1) {
@@ -299,7 +300,7 @@ TEST_F(device, only_so_many)
 	EXPECT_EQ(MAX_USES, count);
 	EXPECT_EQ(MAX_USES, __t1_pasid_free(&self->c, 1, 99 + MAX_USES) - 1);
 	EXPECT_EQ(-ENOENT, __t1_pasid_next(&self->dev, 0, &found));
-	__t1_pasids_per_group_set(1000);
+	__t1_pasids_per_group_set(per_group);
 }
 
 /* A PCI function, whose PASIDs the IOMMU would have to know */

@@ -3,11 +3,17 @@
  * How many PASIDs there are for whom: quota by groups, the module's parameter,
  * the cgroup's limit. Most of it takes root, to change these.
  */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <limits.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -100,6 +106,73 @@ TEST_F(limits, failure_frees_nothing)
 	t1_group_put(second);
 	t1_container_close(&other);
 	EXPECT_EQ(1, t1_pasid_info(&self->container).used);
+}
+
+/*
+ * That a process has executed another program counts from its first request that
+ * succeeds: until then its containers are there for who still has its old memory.
+ */
+static struct before_exec {
+	struct t1_container *c;
+	int go[2], freed[2];
+} before_exec;
+
+static int free_when_told(void *arg)
+{
+	int ret;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	T1_ASSERT(read(before_exec.go[0], &ret, 1) == 1);
+	ret = __t1_pasid_free(before_exec.c, 1, LAST);
+	T1_ASSERT(write(before_exec.freed[1], &ret, sizeof(ret)) == sizeof(ret));
+	pause();
+	return 0;
+}
+
+static int refused_after_exec(int fd, int go, int freed)
+{
+	struct t1_container other = { .fd = fd };
+	int ret;
+
+	T1_ASSERT(__t1_pasid_alloc(&other, 1, LAST) == -EDQUOT);
+	T1_ASSERT(write(go, "", 1) == 1);
+	T1_ASSERT(read(freed, &ret, sizeof(ret)) == sizeof(ret));
+	T1_ASSERT(ret == 1);
+	return 0;
+}
+
+static void exec_refused(struct t1_container *c, int fd)
+{
+	static char stack[65536];
+	char numbers[3][16];
+
+	before_exec.c = c;
+	T1_ASSERT(!pipe(before_exec.go) && !pipe(before_exec.freed));
+	t1_pasid_alloc(c, 1, LAST);
+	T1_ASSERT(clone(free_when_told, stack + sizeof(stack), CLONE_VM | SIGCHLD, NULL) > 0);
+	snprintf(numbers[0], sizeof(numbers[0]), "%d", fd);
+	snprintf(numbers[1], sizeof(numbers[1]), "%d", before_exec.go[1]);
+	snprintf(numbers[2], sizeof(numbers[2]), "%d", before_exec.freed[0]);
+	execl("/proc/self/exe", "pasid_limits_test", "--exec", numbers[0], numbers[1],
+	      numbers[2], NULL);
+	T1_ASSERT(!"exec");
+}
+
+TEST_F(limits, refused_after_exec)
+{
+	struct t1_container other;
+	struct t1_group *second;
+	int fd;
+
+	t1_container_open(&other);
+	second = get_group(&other, self->second_id);
+	T1_IN_CHILD(T1_ASSERT(t1_pasid_alloc_all(&other, 1, LAST) == PER_GROUP));
+	ASSERT_EQ(0, __t1_pasids_per_group_set(1));
+	fd = dup(other.fd);	/* without O_CLOEXEC */
+	T1_IN_CHILD(exec_refused(&self->container, fd));
+	close(fd);
+	t1_group_put(second);
+	t1_container_close(&other);
 }
 
 /*
@@ -342,6 +415,12 @@ TEST_F(limits, cgroup)
 	EXPECT_EQ(0, rmdir(CGROUP "1"));
 	EXPECT_EQ(0, rmdir(CGROUP "2"));
 	EXPECT_EQ(1, __t1_pasid_free(c, 1, LAST));
+}
+
+__attribute__((constructor)) static void check_for_exec(int argc, char **argv)
+{
+	if (argc == 5 && !strcmp(argv[1], "--exec"))
+		_exit(refused_after_exec(atoi(argv[2]), atoi(argv[3]), atoi(argv[4])));
 }
 
 TEST_HARNESS_MAIN

@@ -10,6 +10,7 @@
  *	fdinfo_while_last_group_goes	  vfio_pasid_show() with vfio_pasid_container.lock
  *	takeover_after_exit		  no mmgrab()
  *	two_takeovers			  a takeover without vfio_pasid_owners_lock
+ *	two_requests_after_exec		  vfio_pasid_claim_locked() without its first look
  *	free_while_allowing		  the worker without vfio_pasid_uses.lock
  *	free_at_reference		  vfio_pasid_use_get() without vfio_pasid_users_lock
  *	number_while_device_stops	  pasid_put_sync() before pasid_revoke()
@@ -20,6 +21,9 @@
  * Fails on stock 6.1, which has none of these functions.
  */
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -177,6 +181,35 @@ TEST_F(window, two_takeovers)
 	EXPECT_EQ(1, __t1_pasid_free(&self->other, PASID + 1, PASID + 1));
 }
 
+/* With the first request after an exec come all containers, also while one is asked. */
+static int after_exec(int fd, int other_fd)
+{
+	struct t1_container c = { .fd = fd }, other = { .fd = other_fd };
+	struct t1_race race;
+
+	t1_race_begin_free(&race, "pasid_owner_init", "", free_it, &c);
+	T1_ASSERT(__t1_pasid_free(&other, PASID + 1, PASID + 1) == 1);
+	T1_ASSERT(t1_race_overtaken());
+	t1_race_end(&race);
+	return 0;
+}
+
+TEST_F(window, two_requests_after_exec)
+{
+	int fd = dup(self->c.fd), other = dup(self->other.fd);	/* without O_CLOEXEC */
+	char numbers[2][16];
+
+	snprintf(numbers[0], sizeof(numbers[0]), "%d", fd);
+	snprintf(numbers[1], sizeof(numbers[1]), "%d", other);
+	T1_IN_CHILD(t1_pasid_alloc(&self->c, PASID, PASID);
+		    t1_pasid_alloc(&self->other, PASID + 1, PASID + 1);
+		    execl("/proc/self/exe", "pasid_window_test", "--exec", numbers[0], numbers[1],
+			  NULL);
+		    T1_ASSERT(!"exec"));
+	close(fd);
+	close(other);
+}
+
 /* Enough for a worker to do what it must not do. Nothing tells that it waits. */
 static void give_time(void)
 {
@@ -308,6 +341,12 @@ TEST_F(window, device_goes_before_worker)
 	make_anew(self->name);
 	t1_race_end(&race);
 	t1_vtest_open(&self->dev, &self->c, self->name);
+}
+
+__attribute__((constructor)) static void check_for_exec(int argc, char **argv)
+{
+	if (argc == 4 && !strcmp(argv[1], "--exec"))
+		_exit(after_exec(atoi(argv[2]), atoi(argv[3])));
 }
 
 TEST_HARNESS_MAIN

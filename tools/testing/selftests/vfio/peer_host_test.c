@@ -116,18 +116,32 @@ TEST_F(host, sysfs_reset_while_off)
 	EXPECT_TRUE(arrives(&self->rig, &self->target));
 }
 
+/* Else "is not translated" is always true, here and elsewhere. */
+TEST_F(host, translations_are_seen)
+{
+	const char *edu = self->rig.edu.bdf;
+
+	if (t1_translates(edu, IOVA) < 0)
+		SKIP(return, "translations cannot be seen: CONFIG_INTEL_IOMMU_DEBUGFS=y");
+	EXPECT_EQ(1, t1_translates(edu, IOVA));
+	EXPECT_EQ(1, t1_translates(edu, T1_RIG_RAM));
+	EXPECT_EQ(0, t1_translates(edu, IOVA + SIZE));
+}
+
 #define DISABLE_HUGEPAGES "/sys/module/vfio_iommu_type1/parameters/disable_hugepages"
 
 /* Page by page, each of them counts as a mapping. */
 TEST_F(host, small_pages)
 {
 	unsigned int avail = t1_dma_avail(&self->rig.c);
+	char before[8];
 
 	t1_unmap(&self->rig.c, IOVA, SIZE);
 	EXPECT_EQ(avail + 1, t1_dma_avail(&self->rig.c));
+	t1_read_file(DISABLE_HUGEPAGES, before, sizeof(before));
 	ASSERT_EQ(0, __t1_write_file(DISABLE_HUGEPAGES, "Y"));
 	t1_map(&self->rig.c, self->target.mem, IOVA, SIZE, T1_RW);
-	EXPECT_EQ(0, __t1_write_file(DISABLE_HUGEPAGES, "N"));
+	EXPECT_EQ(0, __t1_write_file(DISABLE_HUGEPAGES, before));
 	EXPECT_EQ(avail + 1 - SIZE / T1_PAGE, t1_dma_avail(&self->rig.c));
 	EXPECT_TRUE(arrives(&self->rig, &self->target));
 	t1_set_command(&self->target.dev, PCI_COMMAND_MEMORY, false);
@@ -247,8 +261,10 @@ FIXTURE(pf) {
 	struct t1_container c;
 	struct t1_device pf, vf;
 	void *mem;
+	char enable_sriov[8];
 };
 
+#define ENABLE_SRIOV	"/sys/module/vfio_pci/parameters/enable_sriov"
 #define TOKEN	"01234567-89ab-cdef-0123-456789abcdef"
 
 static int set_token(struct t1_device *pf)
@@ -308,7 +324,8 @@ FIXTURE_SETUP(pf)
 		T1_SKIP("no PF: QEMU: -device nvme-subsys,... -device nvme,sriov_max_vfs=1,...");
 	if (t1_trace_start("vfio_peer"))
 		T1_SKIP("no trace: run as root, with tracefs");
-	ASSERT_EQ(0, __t1_write_file("/sys/module/vfio_pci/parameters/enable_sriov", "Y"));
+	t1_read_file(ENABLE_SRIOV, self->enable_sriov, sizeof(self->enable_sriov));
+	ASSERT_EQ(0, __t1_write_file(ENABLE_SRIOV, "Y"));
 	t1_rig_open(&self->rig, edu);
 	t1_container_open(&self->c);
 	t1_device_open(&self->pf, &self->c, bdf);
@@ -329,6 +346,7 @@ FIXTURE_TEARDOWN(pf)
 	t1_device_close(&self->pf);
 	t1_container_close(&self->c);
 	t1_rig_close(&self->rig);
+	EXPECT_EQ(0, __t1_write_file(ENABLE_SRIOV, self->enable_sriov));
 }
 
 TEST_F(pf, reset)

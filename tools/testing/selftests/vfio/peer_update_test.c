@@ -186,15 +186,7 @@ TEST_F(update, no_lock_limit)
 	t1_unmap(&self->rig.c, IOVA, SIZE);
 }
 
-static int write_limit(unsigned int limit)
-{
-	FILE *f = fopen("/sys/module/vfio_iommu_type1/parameters/dma_entry_limit", "w");
-
-	if (!f)
-		return -errno;
-	fprintf(f, "%u\n", limit);
-	return fclose(f) ? -errno : 0;
-}
+#define DMA_ENTRY_LIMIT	"/sys/module/vfio_iommu_type1/parameters/dma_entry_limit"
 
 /*
  * The number of mappings bounds the pieces of device memory as well, and a map
@@ -206,13 +198,14 @@ TEST_F(update, entry_limit)
 	const char *edu = t1_require(T1_EDU, 1);
 	__u64 offset = t1_bar_offset(&self->target.dev, 2, 0);
 	const int pages[] = { 0, 2, 9 };
-	int ret = write_limit(4);
+	char limit[16];
 	unsigned int i;
 
-	if (ret)
+	t1_read_file(DMA_ENTRY_LIMIT, limit, sizeof(limit));
+	if (__t1_write_file(DMA_ENTRY_LIMIT, "4"))
 		SKIP(return, "cannot set dma_entry_limit: run as root");
 	t1_rig_open(&small, edu);
-	T1_ASSERT_OK(write_limit(65535));
+	t1_write_file(DMA_ENTRY_LIMIT, limit);
 	ASSERT_EQ(4u, small.avail);
 	/* With that in the middle, four pieces; three mappings are left. */
 	for (i = 0; i < ARRAY_SIZE(pages); i++)

@@ -9,7 +9,6 @@
  * whose device is released.
  */
 #include <errno.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 
 #include "../kselftest_harness.h"
@@ -88,21 +87,6 @@ FIXTURE_TEARDOWN(walk)
 	EXPECT_TRUE(t1_dma_arrives(&self->rig, (__iova) + 3 * SIZE, word(__area, 3))); \
 } while (0)
 
-struct unmap {
-	struct vfio_iommu_type1_dma_unmap head;
-	struct vfio_bitmap bitmap;
-};
-
-static int do_unmap(struct t1_container *c, struct unmap *unmap, __u32 flags, __u64 iova,
-		    __u64 size)
-{
-	unmap->head.argsz = sizeof(*unmap);
-	unmap->head.flags = flags;
-	unmap->head.iova = iova;
-	unmap->head.size = size;
-	return ioctl(c->fd, VFIO_IOMMU_UNMAP_DMA, unmap) ? -errno : 0;
-}
-
 TEST_F(walk, unmap)
 {
 	expect_reachable(IOVA, self->area);
@@ -112,39 +96,34 @@ TEST_F(walk, unmap)
 
 TEST_F(walk, unmap_of_a_part_is_refused)
 {
-	struct unmap unmap = { };
-
-	EXPECT_EQ(-EINVAL, do_unmap(&self->rig.c, &unmap, 0, IOVA, SIZE));
-	EXPECT_EQ(-EINVAL, do_unmap(&self->rig.c, &unmap, 0, IOVA + SIZE, SIZE));
-	EXPECT_EQ(-EINVAL, do_unmap(&self->rig.c, &unmap, 0, IOVA + SIZE, 3 * SIZE));
+	EXPECT_EQ(-EINVAL, __t1_unmap(&self->rig.c, IOVA, SIZE, NULL));
+	EXPECT_EQ(-EINVAL, __t1_unmap(&self->rig.c, IOVA + SIZE, SIZE, NULL));
+	EXPECT_EQ(-EINVAL, __t1_unmap(&self->rig.c, IOVA + SIZE, 3 * SIZE, NULL));
 	expect_reachable(IOVA, self->area);
 	t1_unmap(&self->rig.c, IOVA, TOTAL);
 }
 
 TEST_F(walk, unmap_all)
 {
-	struct unmap unmap = { };
+	__u64 size;
 
-	ASSERT_EQ(0, do_unmap(&self->rig.c, &unmap, VFIO_DMA_UNMAP_FLAG_ALL, 0, 0));
-	EXPECT_EQ(TOTAL + SIZE, unmap.head.size);
+	ASSERT_EQ(0, __t1_unmap_all(&self->rig.c, &size));
+	EXPECT_EQ(TOTAL + SIZE, size);
 	t1_map(&self->rig.c, self->rig.ram, T1_RIG_RAM, SIZE, T1_RW);
 }
 
 TEST_F(walk, unmap_with_dirty_bitmap)
 {
-	struct unmap unmap = { };
+	struct t1_container *c = &self->rig.c;
 	__u64 bitmap = 0;
 
-	ASSERT_EQ(0, __t1_dirty_pages(&self->rig.c, VFIO_IOMMU_DIRTY_PAGES_FLAG_START, 0, 0, NULL));
-	unmap.bitmap.pgsize = T1_PAGE;
-	unmap.bitmap.size = sizeof(bitmap);
-	unmap.bitmap.data = &bitmap;
-	ASSERT_EQ(0, do_unmap(&self->rig.c, &unmap, VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP, IOVA,
-			      TOTAL));
-	EXPECT_EQ(TOTAL, unmap.head.size);
+	EXPECT_EQ(-EINVAL, __t1_unmap_dirty(c, IOVA, TOTAL, T1_PAGE, &bitmap));
+	ASSERT_EQ(0, __t1_dirty_pages(c, VFIO_IOMMU_DIRTY_PAGES_FLAG_START, 0, 0, NULL));
+	EXPECT_EQ(-EINVAL, __t1_unmap_dirty(c, IOVA, TOTAL, 2 * T1_PAGE, &bitmap));
+	ASSERT_EQ(0, __t1_unmap_dirty(c, IOVA, TOTAL, T1_PAGE, &bitmap));
 	/* No device here says what it wrote: it may be anything it can reach. */
 	EXPECT_EQ((1ULL << BITS) - 1, bitmap);
-	EXPECT_EQ(0, __t1_dirty_pages(&self->rig.c, VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP, 0, 0, NULL));
+	EXPECT_EQ(0, __t1_dirty_pages(c, VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP, 0, 0, NULL));
 }
 
 TEST_F(walk, dirty_tracking)

@@ -13,6 +13,7 @@
  *	close_of_container_during_walk		  vfio_peer_free() with the space's lock only
  *	close_of_container_before_reaper	  no cancel_work_sync()
  *	others_between_parts_of_walk		  vfio_peers.lock held for a whole walk
+ *	tracking_stops_while_unmapping		  vfio_dma_do_unmap() looks only once
  *
  * That nobody waits who must not is tested as well, and by peer_reap_test.c for the
  * locks that users can hold.
@@ -30,6 +31,7 @@
 
 #define SIZE	T1_RIG_SIZE
 #define IOVA	0x2000000UL
+#define PASID	5
 
 FIXTURE(window) {
 	struct t1_rig rig;
@@ -289,6 +291,50 @@ TEST_F(window, close_of_container_before_reaper)
 	EXPECT_FALSE(t1_race_overtaken());
 	t1_race_end(&race);
 	expect_gone();
+}
+
+/*
+ * Devices are asked to unpin without the lock: then there may be no dirty bitmap any more.
+ * It would have to be shifted, for the range begins before the mapping.
+ */
+static void unmap_dirty(void *c)
+{
+	__u64 bitmap;
+
+	T1_ASSERT(__t1_unmap_dirty(c, IOVA - T1_PAGE, SIZE + T1_PAGE, T1_PAGE, &bitmap) == -EINVAL);
+}
+
+TEST(tracking_stops_while_unmapping)
+{
+	const char *name = t1_vtest_find(0);
+	struct t1_container c;
+	struct t1_vtest dev;
+	struct t1_race race;
+	void *ram;
+
+	if (!t1_race_usable())
+		SKIP(return, "%s", T1_RACE_HINT);
+	if (!name)
+		SKIP(return, T1_VTEST_HINT);
+	t1_container_open(&c);
+	t1_vtest_open(&dev, &c, name);
+	ram = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, ram);
+	t1_map(&c, ram, IOVA, SIZE, T1_RW);
+	t1_pasid_alloc(&c, PASID, PASID);
+	t1_pasid_allow(&dev, PASID, IOVA, SIZE);
+	ASSERT_EQ(VFIO_TEST_DONE, t1_job(&dev, PASID, VFIO_TEST_PIN, IOVA, T1_PAGE));
+	ASSERT_EQ(0, __t1_dirty_pages(&c, VFIO_IOMMU_DIRTY_PAGES_FLAG_START, 0, 0, NULL));
+
+	t1_race_begin_free(&race, "vfio_test_dma_unmap", "", unmap_dirty, &c);
+	EXPECT_EQ(0, __t1_dirty_pages(&c, VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP, 0, 0, NULL));
+	EXPECT_TRUE(t1_race_overtaken());
+	t1_race_end(&race);
+
+	t1_unmap(&c, IOVA, SIZE);
+	munmap(ram, SIZE);
+	t1_vtest_close(&dev);
+	t1_container_close(&c);
 }
 
 /* What all of these tests, and others, rely on: no delay but the one that was asked for */

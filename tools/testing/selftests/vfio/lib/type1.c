@@ -121,19 +121,27 @@ void t1_map(struct t1_container *c, void *vaddr, __u64 iova, __u64 size, __u32 f
 	T1_ASSERT_OK(__t1_map(c, vaddr, iova, size, flags));
 }
 
-int __t1_unmap(struct t1_container *c, __u64 iova, __u64 size, __u64 *unmapped)
+static int unmap(struct t1_container *c, __u32 flags, __u64 iova, __u64 size,
+		 struct vfio_bitmap bitmap, __u64 *unmapped)
 {
-	struct vfio_iommu_type1_dma_unmap unmap = {
-		.argsz = sizeof(unmap),
-		.iova = iova,
-		.size = size,
+	struct {
+		struct vfio_iommu_type1_dma_unmap head;
+		struct vfio_bitmap bitmap;
+	} arg = {
+		.head = { .argsz = sizeof(arg), .flags = flags, .iova = iova, .size = size },
+		.bitmap = bitmap,
 	};
 
-	if (ioctl(c->fd, VFIO_IOMMU_UNMAP_DMA, &unmap))
+	if (ioctl(c->fd, VFIO_IOMMU_UNMAP_DMA, &arg))
 		return -errno;
 	if (unmapped)
-		*unmapped = unmap.size;
+		*unmapped = arg.head.size;
 	return 0;
+}
+
+int __t1_unmap(struct t1_container *c, __u64 iova, __u64 size, __u64 *unmapped)
+{
+	return unmap(c, 0, iova, size, (struct vfio_bitmap) { }, unmapped);
 }
 
 void t1_unmap(struct t1_container *c, __u64 iova, __u64 size)
@@ -146,16 +154,14 @@ void t1_unmap(struct t1_container *c, __u64 iova, __u64 size)
 
 int __t1_unmap_all(struct t1_container *c, __u64 *unmapped)
 {
-	struct vfio_iommu_type1_dma_unmap unmap = {
-		.argsz = sizeof(unmap),
-		.flags = VFIO_DMA_UNMAP_FLAG_ALL,
-	};
+	return unmap(c, VFIO_DMA_UNMAP_FLAG_ALL, 0, 0, (struct vfio_bitmap) { }, unmapped);
+}
 
-	if (ioctl(c->fd, VFIO_IOMMU_UNMAP_DMA, &unmap))
-		return -errno;
-	if (unmapped)
-		*unmapped = unmap.size;
-	return 0;
+int __t1_unmap_dirty(struct t1_container *c, __u64 iova, __u64 size, __u64 pgsize, __u64 *bitmap)
+{
+	struct vfio_bitmap dirty = { .pgsize = pgsize, .size = sizeof(*bitmap), .data = bitmap };
+
+	return unmap(c, VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP, iova, size, dirty, NULL);
 }
 
 int __t1_dirty_pages(struct t1_container *c, __u32 flags, __u64 iova, __u64 size, __u64 *bitmap)

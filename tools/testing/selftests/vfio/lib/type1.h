@@ -49,6 +49,8 @@ void t1_map(struct t1_container *c, void *vaddr, __u64 iova, __u64 size, __u32 f
 int __t1_unmap(struct t1_container *c, __u64 iova, __u64 size, __u64 *unmapped);
 void t1_unmap(struct t1_container *c, __u64 iova, __u64 size);
 int __t1_unmap_all(struct t1_container *c, __u64 *unmapped);
+/* With the @bitmap of 64 pages of that size */
+int __t1_unmap_dirty(struct t1_container *c, __u64 iova, __u64 size, __u64 pgsize, __u64 *bitmap);
 /* VFIO_IOMMU_DIRTY_PAGES; the range and its @bitmap of 64 pages are for GET_BITMAP */
 int __t1_dirty_pages(struct t1_container *c, __u32 flags, __u64 iova, __u64 size, __u64 *bitmap);
 /* A capability of VFIO_IOMMU_GET_INFO, in @buf; NULL when there is none such. */
@@ -269,6 +271,8 @@ bool t1_function_failed(void);
 char *t1_kernel_log(int *size);
 /* A number from the environment, or @value */
 unsigned int t1_setting(const char *name, unsigned int value);
+/* What a file begins with: a setting, to be written back */
+void t1_read_file(const char *path, char *text, size_t size);
 int __t1_write_data(const char *path, const void *data, size_t size);
 int __t1_write_file(const char *path, const char *text);
 void t1_write_file(const char *path, const char *text);

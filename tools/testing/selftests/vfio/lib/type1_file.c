@@ -15,6 +15,16 @@ unsigned int t1_setting(const char *name, unsigned int value)
 	return text ? strtoul(text, NULL, 0) : value;
 }
 
+void t1_read_file(const char *path, char *text, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t len = fd < 0 ? -1 : read(fd, text, size - 1);
+
+	T1_ASSERT(len >= 0);
+	text[len] = 0;
+	close(fd);
+}
+
 int __t1_write_data(const char *path, const void *data, size_t size)
 {
 	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC), ret;
