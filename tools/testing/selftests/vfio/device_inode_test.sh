@@ -51,6 +51,8 @@ declare -A owner
 for bdf in "${devices[@]}"; do
 	group=$(basename "$(readlink "$driver/$bdf/iommu_group")")
 	owner[$group]=$(stat -c %U:%G "/dev/vfio/$group")
+	(exec 3<>"/dev/vfio/$group") 2>/dev/null ||
+		skip_all "somebody uses $bdf: stop who has /dev/vfio/$group open"
 done
 
 again=(vfio-pci vfio_iommu_type1)

@@ -6,8 +6,10 @@
 
 # What makes a run fail whatever the command returned. Each is printed by the
 # kernel itself; panic and oops end the machine (panic=-1, -no-reboot).
-reports='Kernel panic|Oops|BUG: ([^K]|K[^C])|kernel BUG at|WARNING: |INFO: possible |INFO: task .* blocked'
-reports+='|detected stalls|self-detected stall|soft lockup|UBSAN: |KASAN: |DEBUG_LOCKS_WARN_ON'
+reports='Kernel panic|Oops|BUG: ([^K]|K[^C])|BUG [^ ]+ \(|kernel BUG at|WARNING: |INFO: possible '
+reports+='|INFO: task .* blocked|INFO: trying to register|turning off the locking correctness'
+reports+='|detected (expedited )?stalls|self-detected stall|(soft|hard) (lockup|LOCKUP)|UBSAN: |KASAN: '
+reports+='|DEBUG_LOCKS_WARN_ON'
 reports+='|general protection fault|unable to handle|suspicious RCU usage|bad unlock balance'
 # Races between other code are not ours to fix: KCSAN names both functions.
 reports+='|KCSAN: .* in .*(vfio|pasid)'

@@ -215,6 +215,14 @@ run_kunit() {
 	done
 }
 
+# Without these, tests are skipped: fine where the kernel does not have them.
+load_for_tests() { # module...
+	local module
+	for module; do
+		! modprobe -qn "$module" || report "$module can be loaded" "$(modprobe "$module" 2>&1)"
+	done
+}
+
 inside() { # test...
 	local name who seconds command user
 	# Built in place by the kernel's make, or by the repository's.
@@ -227,8 +235,7 @@ inside() { # test...
 	echo "# $(uname -r)"
 	# So that the user can hold a lock as well (FUSE would do, too), and read the log.
 	sysctl -q vm.unprivileged_userfaultfd=1 kernel.dmesg_restrict=0
-	modprobe -q aer_inject
-	modprobe -q vfio_test_delay
+	load_for_tests aer_inject vfio_test vfio_test_delay
 	echo +misc 2>/dev/null >/sys/fs/cgroup/cgroup.subtree_control
 	"$here/bind.sh" -f -u nobody --all-test-devices | sed 's/^/# bound: /' || exit 1
 	while read -r name who seconds command; do

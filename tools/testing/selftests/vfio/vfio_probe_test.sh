@@ -355,6 +355,8 @@ host=$(bound virtio-pci 1)
 [[ $device ]] || skip_all "no device bound to vfio-pci: type: $here/bind.sh BDF"
 [[ $host ]] || skip_all "no virtio device: QEMU: -device virtio-rng-pci"
 group=$(group_of "$device")
+owner=$(stat -c %U:%G "/dev/vfio/$group")
+trap 'chown "$owner" "/dev/vfio/$group"; rm -rf "$tmp"' EXIT
 chown nobody "/dev/vfio/$group"
 
 mapfile -t tests < <(declare -F | awk '$3 ~ /^test_/ { print $3 }')

@@ -87,15 +87,18 @@ for tool in qemu-system-x86_64 busybox cpio; do
 	command -v $tool >/dev/null || die "$tool is missing: apt-get install qemu-system-x86 busybox-static cpio"
 done
 
-run=$(mktemp -d "${TMPDIR:-/tmp}/vmtest.XXXXXX")
-qemu_pid=''
+run=$(mktemp -d "${TMPDIR:-/tmp}/vmtest.XXXXXX") || die "no directory for the machine's files"
+qemu_pid='' prepared=''
 # shellcheck disable=SC2317 # called by the trap
 cleanup() {
+	local status=$?
 	if [[ $qemu_pid ]]; then
 		kill -KILL "$qemu_pid" 2>/dev/null || true
 		wait "$qemu_pid" 2>/dev/null || true
 	fi
 	rm -rf "$run"
+	# It went wrong before the machine was there: not with the command's status.
+	[[ $prepared || $status -gt 128 ]] || exit 126
 }
 trap cleanup EXIT
 trap 'exit 130' INT
@@ -226,6 +229,7 @@ kernel_reports() {
 make_initramfs
 write_job "$@"
 qemu_arguments
+prepared=1
 
 # QEMU must append to pipes: a file that stdout was redirected to would
 # otherwise be truncated, and a terminal refused.

@@ -21,6 +21,8 @@ done
 
 # shellcheck source=tap_lib.sh
 . "$here/tap_lib.sh"
+# shellcheck source=kernel_state.sh
+. "$here/kernel_state.sh"
 
 show_output() { tail -n 20 "$tmp/err"; }
 
@@ -177,6 +179,21 @@ test_oops() { test_report EXCEPTION lkdtm_EXCEPTION; }
 test_lockdep() { test_report SPINLOCKUP 'lock held when returning to user space'; }
 test_kasan() { test_report WRITE_AFTER_FREE 'BUG: KASAN: '; }
 
+# What the debug kernel does not find, or nobody can provoke: by its first line.
+test_reports_by_name() {
+	local line
+	while IFS= read -r line; do
+		[[ $line =~ $reports ]] || { echo "# $line"; bad=1; }
+	done <<-'EOF'
+		INFO: trying to register non-static key.
+		turning off the locking correctness validator.
+		BUG kmalloc-64 (Tainted: G    B            ): Poison overwritten
+		rcu: INFO: rcu_preempt detected expedited stalls on CPUs/tasks: { 0-... }
+		NMI watchdog: Watchdog detected hard LOCKUP on cpu 0
+		watchdog: BUG: soft lockup - CPU#0 stuck for 22s!
+	EOF
+}
+
 test_panic() {
 	vm -- bash -c 'echo c >/proc/sysrq-trigger; sleep 100'
 	expect "status" returned 125
@@ -214,6 +231,18 @@ test_usage() {
 	expect "what QEMU says" says no-such-device
 	vm -h
 	expect "help" returned 0
+}
+
+# What goes wrong before the machine is there is no status of the command.
+test_cannot_prepare() {
+	mkdir "$tmp/bin"
+	printf '#!/bin/sh\nexit 1\n' >"$tmp/bin/cpio"
+	chmod +x "$tmp/bin/cpio"
+	PATH=$tmp/bin:$PATH vm -- true
+	expect "no initramfs" returned 126
+	TMPDIR=$tmp/no-such-directory vm -- true
+	expect "no directory" returned 126
+	expect "what is missing" says "no directory"
 }
 
 # Interrupted, it leaves neither the machine nor files.
