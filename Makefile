@@ -15,6 +15,7 @@ all: apply	## get the base, apply the patches, build kernel, modules and tests
 
 help:		## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 15
+	@sed -n '/^# Variables:/,/^$$/s/^# //p' Makefile
 
 run: apply	## show it at work on Debian's kernel, or on KERNEL=full, in a QEMU guest
 	@scripts/run
@@ -23,11 +24,7 @@ check: all	## run all tests
 	@scripts/check
 
 nightly: all	## all tests in full, those at random for ten minutes; then on kcsan
-	@VFIO_TEST_SECONDS=$${VFIO_TEST_SECONDS:-600} VFIO_TEST_LONG=1 scripts/check
-	@scripts/coverage
-	@FLAVOUR=kcsan scripts/build
-	@scripts/check kselftest-1 kselftest-2
-	@scripts/build
+	@scripts/nightly
 
 coverage: all	## which lines of the series the selftests execute
 	@scripts/coverage

@@ -20,6 +20,9 @@ note() { echo "${0##*/}: $*" >&2; }
 diag() { sed 's/^/# /'; }	# output as it is allowed in between lines of TAP
 die() { note "$*"; exit 1; }
 
+[[ $ROOT != *[[:space:]:]* ]] ||
+	die "the kernel's make takes no blank or colon in a path: clone to somewhere else than '$ROOT'"
+
 # A setting comes from the environment (so from make's command line too), then
 # from .config, then from here. The defaults repeat those of Kconfig.
 setting()
@@ -79,8 +82,8 @@ need_space()
 
 	until [[ -d $dir ]]; do dir=$(dirname "$dir"); done
 	free=$(df --output=avail -BM "$dir" | tail -1 | tr -dc 0-9)
-	((free >= $2)) ||
-		die "no space for $3: $1 has $free MB free and needs $2, so free some or set VFIO_SERIES_CACHE"
+	((free >= $2)) || die "no space for $3: $1 has $free MB free and needs $2, so free some$(
+		[[ $1 != "$CACHE"* ]] || echo " or set VFIO_SERIES_CACHE")"
 }
 
 # The generated tree's git, without the user's taste in whitespace.
