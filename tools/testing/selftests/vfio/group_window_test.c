@@ -332,7 +332,7 @@ TEST_F(second, release_between_ranges)
 }
 
 /* A group whose last device is going has no file any more, and takes no container. */
-static void unbind(void *bdf)
+static void remove_driver(void *bdf)
 {
 	t1_write_file("/sys/bus/pci/drivers/vfio-pci/unbind", bdf);
 }
@@ -353,7 +353,7 @@ TEST(attach_while_group_is_removed)
 	group = open(path, O_RDWR);
 	ASSERT_LE(0, group);
 	t1_container_open(&c);
-	t1_race_begin_free(&race, "cdev_device_del", "", unbind, (void *)bdf);
+	t1_race_begin_free(&race, "cdev_device_del", "", remove_driver, (void *)bdf);
 	EXPECT_EQ(-1, ioctl(group, VFIO_GROUP_SET_CONTAINER, &c.fd));
 	EXPECT_EQ(ENODEV, errno);
 	EXPECT_TRUE(t1_race_overtaken());
