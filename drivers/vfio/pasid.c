@@ -216,8 +216,8 @@ static bool vfio_pasid_abandoned(const struct vfio_pasid_owner *owner)
 }
 
 /*
- * The owner that current's mm is, or becomes by its first request after an exec,
- * whichever container it uses.
+ * The owner that current's mm is, or becomes by its first request after an exec
+ * that is not refused, whichever container it uses.
  */
 static struct vfio_pasid_owner *vfio_pasid_owner_current(void)
 {

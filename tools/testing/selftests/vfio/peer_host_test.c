@@ -135,13 +135,15 @@ TEST_F(host, small_pages)
 {
 	unsigned int avail = t1_dma_avail(&self->rig.c);
 	char before[8];
+	int ret;
 
 	t1_unmap(&self->rig.c, IOVA, SIZE);
 	EXPECT_EQ(avail + 1, t1_dma_avail(&self->rig.c));
 	t1_read_file(DISABLE_HUGEPAGES, before, sizeof(before));
 	ASSERT_EQ(0, __t1_write_file(DISABLE_HUGEPAGES, "Y"));
-	t1_map(&self->rig.c, self->target.mem, IOVA, SIZE, T1_RW);
+	ret = __t1_map(&self->rig.c, self->target.mem, IOVA, SIZE, T1_RW);
 	EXPECT_EQ(0, __t1_write_file(DISABLE_HUGEPAGES, before));
+	ASSERT_EQ(0, ret);
 	EXPECT_EQ(avail + 1 - SIZE / T1_PAGE, t1_dma_avail(&self->rig.c));
 	EXPECT_TRUE(arrives(&self->rig, &self->target));
 	t1_set_command(&self->target.dev, PCI_COMMAND_MEMORY, false);

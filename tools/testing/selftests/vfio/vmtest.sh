@@ -88,21 +88,20 @@ for tool in qemu-system-x86_64 busybox cpio; do
 done
 
 run=$(mktemp -d "${TMPDIR:-/tmp}/vmtest.XXXXXX") || die "no directory for the machine's files"
-qemu_pid='' prepared=''
+qemu_pid='' prepared='' stopped=''
 # shellcheck disable=SC2317 # called by the trap
 cleanup() {
-	local status=$?
 	if [[ $qemu_pid ]]; then
 		kill -KILL "$qemu_pid" 2>/dev/null || true
 		wait "$qemu_pid" 2>/dev/null || true
 	fi
 	rm -rf "$run"
 	# It went wrong before the machine was there: not with the command's status.
-	[[ $prepared || $status -gt 128 ]] || exit 126
+	[[ $prepared || $stopped ]] || exit 126
 }
 trap cleanup EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
+trap 'stopped=1; exit 130' INT
+trap 'stopped=1; exit 143' TERM HUP
 
 # Print, in loading order, the files of module $1 and of what it needs; nothing
 # when it is built in.
