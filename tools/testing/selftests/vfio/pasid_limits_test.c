@@ -119,17 +119,17 @@ static struct before_exec {
 
 static int free_when_told(void *arg)
 {
-	int ret, fd;
+	int go = before_exec.go[0], freed = before_exec.freed[1], ret, fd;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	/* Nothing that the next test wants for itself */
 	for (fd = 3; fd < 1024; fd++)
-		if (fd != before_exec.c->fd && fd != before_exec.go[0] && fd != before_exec.freed[1])
+		if (fd != before_exec.c->fd && fd != go && fd != freed)
 			close(fd);
-	T1_ASSERT(read(before_exec.go[0], &ret, 1) == 1);
+	T1_ASSERT(read(go, &ret, 1) == 1);
 	ret = __t1_pasid_free(before_exec.c, 1, LAST);
 	close(before_exec.c->fd);
-	T1_ASSERT(write(before_exec.freed[1], &ret, sizeof(ret)) == sizeof(ret));
+	T1_ASSERT(write(freed, &ret, sizeof(ret)) == sizeof(ret));
 	return 0;
 }
 
