@@ -8,7 +8,6 @@
 #include <limits.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -145,36 +144,27 @@ static int refused_after_exec(int fd, int go, int freed)
 	return 0;
 }
 
-static void exec_refused(struct t1_container *c, int fd)
+static void exec_refused(struct t1_container *c, struct t1_container *other)
 {
 	static char stack[65536];
-	char numbers[3][16];
 
 	before_exec.c = c;
 	T1_ASSERT(!pipe(before_exec.go) && !pipe(before_exec.freed));
 	t1_pasid_alloc(c, 1, LAST);
 	T1_ASSERT(clone(free_when_told, stack + sizeof(stack), CLONE_VM | SIGCHLD, NULL) > 0);
-	snprintf(numbers[0], sizeof(numbers[0]), "%d", fd);
-	snprintf(numbers[1], sizeof(numbers[1]), "%d", before_exec.go[1]);
-	snprintf(numbers[2], sizeof(numbers[2]), "%d", before_exec.freed[0]);
-	execl("/proc/self/exe", "pasid_limits_test", "--exec", numbers[0], numbers[1],
-	      numbers[2], NULL);
-	T1_ASSERT(!"exec");
+	t1_exec_self("--exec", (int[]) { other->fd, before_exec.go[1], before_exec.freed[0] }, 3);
 }
 
 TEST_F(limits, refused_after_exec)
 {
 	struct t1_container other;
 	struct t1_group *second;
-	int fd;
 
 	t1_container_open(&other);
 	second = get_group(&other, self->second_id);
 	T1_IN_CHILD(T1_ASSERT(t1_pasid_alloc_all(&other, 1, LAST) == PER_GROUP));
 	ASSERT_EQ(0, __t1_pasids_per_group_set(1));
-	fd = dup(other.fd);	/* without O_CLOEXEC */
-	T1_IN_CHILD(exec_refused(&self->container, fd));
-	close(fd);
+	T1_IN_CHILD(exec_refused(&self->container, &other));
 	t1_group_put(second);
 	t1_container_close(&other);
 }

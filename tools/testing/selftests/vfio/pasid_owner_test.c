@@ -110,22 +110,13 @@ static int after_exec(int fd)
 	return 0;
 }
 
-static void exec_self(const char *how, int fd)
-{
-	char number[16];
-
-	snprintf(number, sizeof(number), "%d", fd);
-	execl("/proc/self/exe", "pasid_owner_test", how, number, NULL);
-	T1_ASSERT(!"exec");
-}
-
 TEST_F(owner, exec)
 {
 	struct t1_container *c = &self->container;
 	int fd = dup(c->fd);	/* without O_CLOEXEC */
 
 	T1_IN_CHILD(alloc_three(c);
-		    exec_self("--exec", fd));
+		    t1_exec_self("--exec", &fd, 1));
 	close(fd);
 	EXPECT_EQ(3, __t1_pasid_free(c, 1, LAST));
 }
@@ -158,7 +149,7 @@ TEST_F(owner, exec_while_the_old_mm_lives)
 
 	T1_IN_CHILD(alloc_three(c);
 		    start_holding_mm();
-		    exec_self("--exec", fd));
+		    t1_exec_self("--exec", &fd, 1));
 	close(fd);
 	/* That process is gone, and its second address space with it. */
 	EXPECT_EQ(3, __t1_pasid_free(c, 1, LAST));
@@ -186,7 +177,7 @@ TEST_F(owner, exec_with_two_containers)
 		    t1_pasid_alloc(c, 5, 5);
 		    t1_pasid_alloc(&other, 6, 6);
 		    T1_ASSERT(dup(group->fd) > 0);
-		    exec_self("--exec-two", fd));
+		    t1_exec_self("--exec-two", &fd, 1));
 	close(fd);
 }
 
@@ -231,7 +222,7 @@ TEST_F(owner, exec_and_a_new_container)
 		    T1_ASSERT(__t1_pasid_free(&other, 5, 5) == 1);
 		    alloc_many(c, count);
 		    T1_ASSERT(dup(group->fd) > 0);
-		    exec_self("--exec-new", fd));
+		    t1_exec_self("--exec-new", &fd, 1));
 	close(fd);
 }
 

@@ -21,7 +21,6 @@
  * Fails on stock 6.1, which has none of these functions.
  */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -196,18 +195,11 @@ static int after_exec(int fd, int other_fd)
 
 TEST_F(window, two_requests_after_exec)
 {
-	int fd = dup(self->c.fd), other = dup(self->other.fd);	/* without O_CLOEXEC */
-	char numbers[2][16];
+	const int fds[] = { self->c.fd, self->other.fd };
 
-	snprintf(numbers[0], sizeof(numbers[0]), "%d", fd);
-	snprintf(numbers[1], sizeof(numbers[1]), "%d", other);
 	T1_IN_CHILD(t1_pasid_alloc(&self->c, PASID, PASID);
 		    t1_pasid_alloc(&self->other, PASID + 1, PASID + 1);
-		    execl("/proc/self/exe", "pasid_window_test", "--exec", numbers[0], numbers[1],
-			  NULL);
-		    T1_ASSERT(!"exec"));
-	close(fd);
-	close(other);
+		    t1_exec_self("--exec", fds, 2));
 }
 
 /* Enough for a worker to do what it must not do. Nothing tells that it waits. */

@@ -115,12 +115,13 @@ TEST_F(walk, unmap_all)
 TEST_F(walk, unmap_with_dirty_bitmap)
 {
 	struct t1_container *c = &self->rig.c;
-	__u64 bitmap = 0;
+	__u64 bitmap = 0, size;
 
-	EXPECT_EQ(-EINVAL, __t1_unmap_dirty(c, IOVA, TOTAL, T1_PAGE, &bitmap));
+	EXPECT_EQ(-EINVAL, __t1_unmap_dirty(c, IOVA, TOTAL, T1_PAGE, &bitmap, NULL));
 	ASSERT_EQ(0, __t1_dirty_pages(c, VFIO_IOMMU_DIRTY_PAGES_FLAG_START, 0, 0, NULL));
-	EXPECT_EQ(-EINVAL, __t1_unmap_dirty(c, IOVA, TOTAL, 2 * T1_PAGE, &bitmap));
-	ASSERT_EQ(0, __t1_unmap_dirty(c, IOVA, TOTAL, T1_PAGE, &bitmap));
+	EXPECT_EQ(-EINVAL, __t1_unmap_dirty(c, IOVA, TOTAL, 2 * T1_PAGE, &bitmap, NULL));
+	ASSERT_EQ(0, __t1_unmap_dirty(c, IOVA, TOTAL, T1_PAGE, &bitmap, &size));
+	EXPECT_EQ(TOTAL, size);
 	/* No device here says what it wrote: it may be anything it can reach. */
 	EXPECT_EQ((1ULL << BITS) - 1, bitmap);
 	EXPECT_EQ(0, __t1_dirty_pages(c, VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP, 0, 0, NULL));

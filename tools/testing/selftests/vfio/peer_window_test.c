@@ -301,7 +301,8 @@ static void unmap_dirty(void *c)
 {
 	__u64 bitmap;
 
-	T1_ASSERT(__t1_unmap_dirty(c, IOVA - T1_PAGE, SIZE + T1_PAGE, T1_PAGE, &bitmap) == -EINVAL);
+	T1_ASSERT(__t1_unmap_dirty(c, IOVA - T1_PAGE, SIZE + T1_PAGE, T1_PAGE, &bitmap, NULL) ==
+		  -EINVAL);
 }
 
 TEST(tracking_stops_while_unmapping)

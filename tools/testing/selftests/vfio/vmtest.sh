@@ -88,7 +88,7 @@ for tool in qemu-system-x86_64 busybox cpio; do
 done
 
 run=$(mktemp -d "${TMPDIR:-/tmp}/vmtest.XXXXXX") || die "no directory for the machine's files"
-qemu_pid='' prepared='' stopped=''
+qemu_pid='' early=1
 # shellcheck disable=SC2317 # called by the trap
 cleanup() {
 	if [[ $qemu_pid ]]; then
@@ -97,11 +97,11 @@ cleanup() {
 	fi
 	rm -rf "$run"
 	# It went wrong before the machine was there: not with the command's status.
-	[[ $prepared || $stopped ]] || exit 126
+	[[ ! $early ]] || exit 126
 }
 trap cleanup EXIT
-trap 'stopped=1; exit 130' INT
-trap 'stopped=1; exit 143' TERM HUP
+trap 'early=; exit 130' INT
+trap 'early=; exit 143' TERM HUP
 
 # Print, in loading order, the files of module $1 and of what it needs; nothing
 # when it is built in.
@@ -228,7 +228,7 @@ kernel_reports() {
 make_initramfs
 write_job "$@"
 qemu_arguments
-prepared=1
+early=''
 
 # QEMU must append to pipes: a file that stdout was redirected to would
 # otherwise be truncated, and a terminal refused.

@@ -157,11 +157,12 @@ int __t1_unmap_all(struct t1_container *c, __u64 *unmapped)
 	return unmap(c, VFIO_DMA_UNMAP_FLAG_ALL, 0, 0, (struct vfio_bitmap) { }, unmapped);
 }
 
-int __t1_unmap_dirty(struct t1_container *c, __u64 iova, __u64 size, __u64 pgsize, __u64 *bitmap)
+int __t1_unmap_dirty(struct t1_container *c, __u64 iova, __u64 size, __u64 pgsize, __u64 *bitmap,
+		     __u64 *unmapped)
 {
 	struct vfio_bitmap dirty = { .pgsize = pgsize, .size = sizeof(*bitmap), .data = bitmap };
 
-	return unmap(c, VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP, iova, size, dirty, NULL);
+	return unmap(c, VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP, iova, size, dirty, unmapped);
 }
 
 int __t1_dirty_pages(struct t1_container *c, __u32 flags, __u64 iova, __u64 size, __u64 *bitmap)

@@ -50,7 +50,8 @@ int __t1_unmap(struct t1_container *c, __u64 iova, __u64 size, __u64 *unmapped);
 void t1_unmap(struct t1_container *c, __u64 iova, __u64 size);
 int __t1_unmap_all(struct t1_container *c, __u64 *unmapped);
 /* With the @bitmap of 64 pages of that size */
-int __t1_unmap_dirty(struct t1_container *c, __u64 iova, __u64 size, __u64 pgsize, __u64 *bitmap);
+int __t1_unmap_dirty(struct t1_container *c, __u64 iova, __u64 size, __u64 pgsize, __u64 *bitmap,
+		     __u64 *unmapped);
 /* VFIO_IOMMU_DIRTY_PAGES; the range and its @bitmap of 64 pages are for GET_BITMAP */
 int __t1_dirty_pages(struct t1_container *c, __u32 flags, __u64 iova, __u64 size, __u64 *bitmap);
 /* A capability of VFIO_IOMMU_GET_INFO, in @buf; NULL when there is none such. */
@@ -233,10 +234,13 @@ bool t1_trace_has(const char *event, const char *text);
 /* Events of peer memory at @iova: (m)ap, (s)uspend, (r)esume, revoke (x) */
 void t1_trace_read(__u64 iova, char *events, size_t size);
 
-/* type1_fd.c: files to another process, over a UNIX socket */
+/* type1_fd.c: files to another process, over a UNIX socket; and to another program */
 
 void t1_send_fd(int sock, int fd);
 int t1_receive_fd(int sock);
+/* This one anew, with arguments that a constructor has to look for: @how, then the files */
+#define T1_EXEC_FDS	3
+void t1_exec_self(const char *how, const int *fds, unsigned int count);
 
 /* type1_fail.c: allocations that fail */
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "type1.h"
 
@@ -34,4 +37,19 @@ int t1_receive_fd(int sock)
 	T1_ASSERT(recvmsg(sock, &msg, 0) == 1 && CMSG_FIRSTHDR(&msg));
 	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(fd));
 	return fd;
+}
+
+void t1_exec_self(const char *how, const int *fds, unsigned int count)
+{
+	char numbers[T1_EXEC_FDS][16], *argv[T1_EXEC_FDS + 3] = { "type1_test", (char *)how };
+	unsigned int i;
+
+	T1_ASSERT(count <= T1_EXEC_FDS);
+	for (i = 0; i < count; i++) {
+		T1_ASSERT(!fcntl(fds[i], F_SETFD, 0));
+		snprintf(numbers[i], sizeof(numbers[i]), "%d", fds[i]);
+		argv[i + 2] = numbers[i];
+	}
+	execv("/proc/self/exe", argv);
+	T1_ASSERT(!"exec");
 }
