@@ -251,7 +251,7 @@ TEST_F(layout, neighbours_are_left_alone)
 /* The number of a region is what is left of an offset that has a sign. */
 TEST_F(layout, ioeventfd)
 {
-	const __s64 regions[] = { -1, -2, -16, -1LL << 23, VFIO_PCI_ROM_REGION_INDEX };
+	const __s64 regions[] = { -1, -2, -16, -(1LL << 23), VFIO_PCI_ROM_REGION_INDEX };
 	struct vfio_device_ioeventfd arg = {
 		.argsz = sizeof(arg),
 		.flags = VFIO_DEVICE_IOEVENTFD_32,

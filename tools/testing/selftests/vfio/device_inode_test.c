@@ -6,6 +6,7 @@
  * in /sys/module. These tests pass on stock 6.1, where nothing is there to leak, but
  * for the one whose time is over there.
  */
+#define _GNU_SOURCE
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>

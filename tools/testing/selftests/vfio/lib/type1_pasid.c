@@ -77,7 +77,7 @@ struct vfio_iommu_type1_info_cap_pasid t1_pasid_info(struct t1_container *c)
 
 unsigned int t1_pasids_per_group(void)
 {
-	unsigned int value;
+	unsigned int value = 0;
 	FILE *file = fopen(PARAMETER, "r");
 
 	T1_ASSERT(file && fscanf(file, "%u", &value) == 1);
