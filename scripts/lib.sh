@@ -39,7 +39,7 @@ setting BASE 6.1
 setting FLAVOUR debug
 setting ARCH x86_64
 setting VM_MEMORY 2G
-setting VM_CPUS 2
+setting VM_CPUS 1
 JOBS=${JOBS:-$(nproc)}
 
 # choices DIRECTORY [SUFFIX]: what there is to choose from, on one line.
