@@ -21,6 +21,7 @@
 #define IOVA	0x2000000UL
 #define TOTAL	(3 * SIZE)	/* RAM, the BAR, RAM */
 #define TABLE	(512 * T1_PAGE)	/* IOVAs of a page table of the IOMMU */
+#define PASID	5
 #define FEW	4
 #define MANY	100000	/* more than any step allocates */
 
@@ -262,15 +263,16 @@ TEST_F_TIMEOUT(fail, attach, 100)
 
 /*
  * The first group with an IOMMU comes to one without, in whose container there are
- * mappings: all of them get pinned, and device memory is looked up, that late.
+ * mappings: all of them get pinned, and device memory is looked up, that late. What the
+ * one without has pinned is counted, before, then and after.
  */
 TEST_F_TIMEOUT(fail, attach_first, 100)
 {
 	char *bar = t1_bar_mmap(&self->target.dev, 2, T1_PAGE, 3 * TABLE), path[32];
 	const char *bdf = t1_require(T1_EDU, 1), *name = t1_vtest_find(0);
-	unsigned int avail, failures = 0;
+	unsigned int i, avail, failures = 0;
 	struct t1_container c;
-	struct t1_group *vtest;
+	struct t1_vtest vtest;
 	int nth, group, ret = -1;
 	__u64 locked;
 	bool more;
@@ -281,9 +283,14 @@ TEST_F_TIMEOUT(fail, attach_first, 100)
 	group = open(path, O_RDWR);
 	ASSERT_LE(0, group);
 	t1_container_open(&c);
-	T1_ASSERT_OK(__t1_group_get(&c, t1_vtest_group(name), &vtest));
+	t1_vtest_open(&vtest, &c, name);
 	t1_map(&c, self->area, IOVA, TOTAL, T1_RW);
 	t1_map(&c, bar, IOVA + 4 * TABLE, 3 * TABLE, T1_RW);
+	t1_pasid_alloc(&c, PASID, PASID);
+	t1_pasid_allow(&vtest, PASID, IOVA, TOTAL);
+	for (i = 0; i < 2; i++)
+		EXPECT_EQ(VFIO_TEST_DONE, t1_job(&vtest, PASID, VFIO_TEST_PIN,
+						 IOVA + i * 2 * SIZE, T1_PAGE));
 	avail = t1_dma_avail(&c);
 	locked = t1_locked_kib();
 
@@ -318,7 +325,7 @@ TEST_F_TIMEOUT(fail, attach_first, 100)
 	close(group);
 	t1_unmap(&c, IOVA, TOTAL);
 	t1_unmap(&c, IOVA + 4 * TABLE, 3 * TABLE);
-	t1_group_put(vtest);
+	t1_vtest_close(&vtest);
 	t1_container_close(&c);
 	munmap(bar, 3 * TABLE);
 }
