@@ -60,7 +60,7 @@ static void bind_fails(struct __test_metadata *_metadata, const char *driver,
 	EXPECT_EQ(0, chown(group, owner.st_uid, owner.st_gid));
 }
 
-TEST_F_TIMEOUT(fail, bind, 100)
+TEST_F(fail, bind)
 {
 	const char *bdf = t1_require(T1_IVSHMEM, 1);
 	struct t1_container c;
@@ -73,7 +73,7 @@ TEST_F_TIMEOUT(fail, bind, 100)
 	t1_container_close(&c);
 }
 
-TEST_F_TIMEOUT(fail, bind_without_hardware, 100)
+TEST_F(fail, bind_without_hardware)
 {
 	const char *name = t1_vtest_find(0);
 

@@ -67,7 +67,7 @@ FIXTURE_TEARDOWN(inode)
 	t1_container_close(&self->container);
 }
 
-TEST_F_TIMEOUT(inode, open_and_close, 120)
+TEST_F(inode, open_and_close)
 {
 	long inodes_before, users_before;
 	void *map;
@@ -115,7 +115,7 @@ TEST_F(inode, mapping_outlives_files)
 }
 
 /* A child that is killed with the mapping leaves nothing. */
-TEST_F_TIMEOUT(inode, killed_process, 120)
+TEST_F(inode, killed_process)
 {
 	struct t1_container second;
 	struct t1_device dev;
@@ -186,7 +186,7 @@ static bool kmemleak_found(void)
 	return any;
 }
 
-TEST_F_TIMEOUT(inode, rebind, 240)
+TEST_F_TIMEOUT(inode, rebind, 600)
 {
 	long inodes_before, users_before;
 	bool kmemleak;
@@ -222,7 +222,7 @@ static void *rebind_thread(void *bdf)
  * The user of a group keeps the host waiting who unbinds its device, and nobody else
  * who binds one. The time-out of the test is what catches it.
  */
-TEST_F_TIMEOUT(inode, rebind_while_another_waits, 120)
+TEST_F(inode, rebind_while_another_waits)
 {
 	const char *other = t1_require(T1_IVSHMEM, 1);
 	int group_id = t1_group_of(self->bdf);
@@ -280,8 +280,9 @@ TEST_F(inode, request_without_eventfd)
 	if (geteuid())
 		T1_SKIP("only root can bind devices");
 	t1_device_open(&self->dev, &self->container, self->bdf);
+	t1_log_begin();
 	T1_ASSERT(!pthread_create(&thread, NULL, rebind_thread, (void *)self->bdf));
-	usleep(200000);
+	EXPECT_TRUE(t1_log_wait("blocked until released by user", 60000));
 	EXPECT_EQ(EBUSY, pthread_tryjoin_np(thread, NULL));
 	t1_device_close(&self->dev);
 	pthread_join(thread, NULL);

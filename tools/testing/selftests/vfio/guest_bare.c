@@ -159,7 +159,7 @@ static void write_forever(void *bar0, __u32 *bar, __u64 address)
 		edu_dma_from(bar0, address, 0, sizeof(count));
 		edu_dma_to(bar0, address + T1_PAGE, 0, sizeof(count));
 		if (count == 2)
-			printf("@dma_forever\n");
+			printf("@dma_forever %#llx\n", address + T1_PAGE);
 	}
 }
 

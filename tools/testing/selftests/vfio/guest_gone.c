@@ -1,30 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * A guest that let an edu device write to the BAR of an ivshmem device without end
- * (guest_bare) was killed. Does what was under way still arrive? Take both devices,
- * each for a container of its own, and look at the guest's counter for a while. For
- * nested_guest.sh and libvirt_guest.sh.
+ * (guest_bare) was killed. Does what was under way still arrive, or what comes now? Take
+ * both devices, each for a container of its own, look at the guest's counter for a while,
+ * and let edu write to where the guest did. For nested_guest.sh and libvirt_guest.sh.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "lib/type1.h"
 
 int main(int argc, char **argv)
 {
-	struct t1_container container;
 	struct t1_target target;
-	struct t1_device edu;
 	__u32 before, after;
+	struct t1_rig rig;
+	__u64 address;
 
-	if (argc != 3) {
-		fprintf(stderr, "usage: %s EDU IVSHMEM\n", argv[0]);
+	if (argc != 4) {
+		fprintf(stderr, "usage: %s EDU IVSHMEM ADDRESS\n", argv[0]);
 		return 1;
 	}
-	t1_container_open(&container);
-	t1_device_open(&edu, &container, argv[1]);
-	/* Let nothing but the IOMMU stop it. */
-	t1_set_command(&edu, PCI_COMMAND_MASTER, true);
+	address = strtoull(argv[3], NULL, 0);
+	/* Nothing but the IOMMU can stop edu. */
+	t1_rig_open(&rig, argv[1]);
 	t1_target_open(&target, argv[2], 2, T1_PAGE);
 
 	before = __atomic_load_n(target.mem, __ATOMIC_ACQUIRE);
@@ -33,13 +33,14 @@ int main(int argc, char **argv)
 	after = __atomic_load_n(target.mem, __ATOMIC_ACQUIRE);
 	if (!before)
 		printf("never any\n");
-	else if (before == after)
-		printf("none\n");
-	else
+	else if (before != after)
 		printf("%u\n", after - before);
+	else if (!address || t1_dma_arrives(&rig, address, target.mem))
+		printf("what is written there\n");
+	else
+		printf("none\n");
 
 	t1_target_close(&target);
-	t1_device_close(&edu);
-	t1_container_close(&container);
+	t1_rig_close(&rig);
 	return 0;
 }

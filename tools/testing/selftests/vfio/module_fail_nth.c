@@ -144,7 +144,7 @@ static unsigned int allocations(int file, const char *parameters, int error)
  * Not those of the module loader: some of them are tracing's, which warns. A bad
  * parameter is found when these are over.
  */
-TEST_F_TIMEOUT(module, load, 300)
+TEST_F_TIMEOUT(module, load, 600)
 {
 	unsigned int before = allocations(self->file, variant->bad, -EINVAL);
 	unsigned int nth, failed = 0, fewer = 0;

@@ -12,7 +12,7 @@
 # shellcheck source=client_lib.sh
 . "$here/client_lib.sh"
 
-answer='' listening=''
+answer='' listening='' address=''
 declare -A sums
 
 find_machine() { # directory with the programs
@@ -81,7 +81,7 @@ file_seen() { # who, name, sum
 files_on_host() {
 	local file sum
 	modprobe ext2
-	within 20 test -b /dev/nvme0n1 || true
+	within 300 test -b /dev/nvme0n1 || true
 	mkdir -p "$run/mnt"
 	mount -t ext2 -o ro /dev/nvme0n1 "$run/mnt"
 	for file in "${!sums[@]}"; do
@@ -138,5 +138,6 @@ look_common() { # state
 
 # The guest wrote to ivshmem without end, and has ended amid that.
 no_more_dma() {
-	expect "host: DMA that arrives after that" none "$("$programs/guest_gone" "$edu" "$ivshmem")"
+	expect "host: DMA that arrives after that" none \
+		"$("$programs/guest_gone" "$edu" "$ivshmem" "$address")"
 }

@@ -309,7 +309,7 @@ TEST_F(limits, takeover_that_does_not_fit)
 }
 
 /* All the PASIDs that there are, and the end of it without a stall */
-TEST_F_TIMEOUT(limits, full_space, 200)
+TEST_F(limits, full_space)
 {
 	struct t1_container *c = &self->container;
 	__u64 begin = t1_now();

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -298,7 +299,7 @@ TEST_F(owner, several_containers)
 }
 
 /* What a victim does until it is killed; files in any state */
-static void allocate_forever(int group_id)
+static void allocate_forever(int group_id, unsigned int *steps)
 {
 	struct t1_container c;
 	struct t1_group *group;
@@ -306,8 +307,10 @@ static void allocate_forever(int group_id)
 	for (;;) {
 		t1_container_open(&c);
 		T1_ASSERT_OK(__t1_group_get(&c, group_id, &group));
-		for (int i = 1; i <= 100; i++)
+		for (int i = 1; i <= 100; i++) {
 			t1_pasid_alloc(&c, 1, 100);
+			__atomic_add_fetch(steps, 1, __ATOMIC_RELAXED);
+		}
 		T1_ASSERT(__t1_pasid_free(&c, 20, 30) == 11);
 		if (rand() & 1)
 			t1_group_put(group), close(c.fd);
@@ -318,23 +321,30 @@ static void allocate_forever(int group_id)
 
 TEST_F(owner, killed)
 {
-	pid_t pid;
+	const struct timespec wait = { .tv_nsec = 20000 };
+	unsigned int *steps, end;
 	int i, status;
+	pid_t pid;
 
+	steps = mmap(NULL, sizeof(*steps), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+		     -1, 0);
+	ASSERT_NE(MAP_FAILED, steps);
 	t1_group_put(self->group);
-	for (i = 0; i < 200; i++) {
-		struct timespec wait = { .tv_nsec = rand() % 8000000 };
-
+	for (i = 0; i < 100; i++) {
+		*steps = 0;
+		end = 1 + rand() % 250;
 		pid = fork();
 		if (!pid) {
 			srand(i);
-			allocate_forever(self->group_id);
+			allocate_forever(self->group_id, steps);
 		}
-		nanosleep(&wait, NULL);
+		while (__atomic_load_n(steps, __ATOMIC_RELAXED) < end)
+			nanosleep(&wait, NULL);
 		kill(pid, SIGKILL);
 		ASSERT_EQ(pid, waitpid(pid, &status, 0));
 		ASSERT_EQ(SIGKILL, WTERMSIG(status));
 	}
+	munmap(steps, sizeof(*steps));
 	ASSERT_EQ(0, __t1_group_get(&self->container, self->group_id, &self->group));
 	ASSERT_EQ(0, t1_pasid_info(&self->container).used);
 }

@@ -259,7 +259,7 @@ TEST_F(window, number_while_device_stops)
 	t1_pasid_alloc(&self->c, PASID, PASID);
 	allow(&self->dev);
 	ASSERT_EQ(VFIO_TEST_DONE, try_access(&self->dev));
-	t1_race_begin_work(&race, "vfio_test_pasid_revoke", free_it, &self->c);
+	t1_race_begin_free_work(&race, "vfio_test_pasid_revoke", free_it, &self->c);
 	EXPECT_EQ(-ENOSPC, __t1_pasid_alloc(&self->other, PASID, PASID));
 	EXPECT_TRUE(t1_race_overtaken());
 	t1_race_end(&race);

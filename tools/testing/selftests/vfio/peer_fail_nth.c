@@ -217,7 +217,7 @@ static void map_in_two(struct __test_metadata *_metadata, struct t1_rig *rig,
  * before. Pages do not fail there: how many it takes depends on how full the slabs are.
  * They do next, with nothing else: the core needs none.
  */
-TEST_F_TIMEOUT(fail, attach, 100)
+TEST_F(fail, attach)
 {
 	struct t1_rig *rig = &self->rig;
 	unsigned int nth, left, needed;
@@ -266,7 +266,7 @@ TEST_F_TIMEOUT(fail, attach, 100)
  * mappings: all of them get pinned, and device memory is looked up, that late. What the
  * one without has pinned is counted, before, then and after.
  */
-TEST_F_TIMEOUT(fail, attach_first, 100)
+TEST_F(fail, attach_first)
 {
 	char *bar = t1_bar_mmap(&self->target.dev, 2, T1_PAGE, 3 * TABLE), path[32];
 	const char *bdf = t1_require(T1_EDU, 1), *name = t1_vtest_find(0);
@@ -331,7 +331,7 @@ TEST_F_TIMEOUT(fail, attach_first, 100)
 }
 
 /* Not of edu: it has an interrupt pin, and ACPI cannot cope with what fails there. */
-TEST_F_TIMEOUT(fail, open, 100)
+TEST_F(fail, open)
 {
 	const char *bdf = t1_require(T1_IVSHMEM, 1);
 	struct t1_container c;

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -71,7 +72,7 @@ static bool arrives(struct t1_rig *rig, struct t1_target *target)
 /* Events up to the last one of @want, for which it waits if need be */
 #define expect_events(want) do {					\
 	char __got[32];						\
-	int __left = 500;						\
+	int __left = 6000;						\
 									\
 	do {								\
 		t1_trace_read(IOVA, __got, sizeof(__got)); \
@@ -162,8 +163,16 @@ TEST_F(host, small_pages)
 /* Nothing is lost, so DMA goes on. */
 TEST_F(host, error)
 {
+	int fd = eventfd(0, EFD_CLOEXEC);
+	__u64 count;
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, __t1_trigger(&self->target.dev, VFIO_PCI_ERR_IRQ_INDEX,
+				  VFIO_IRQ_SET_DATA_EVENTFD, 1, &fd));
 	require_error(T1_ERROR_NOT_FATAL);
+	EXPECT_EQ(sizeof(count), read(fd, &count, sizeof(count)));
 	t1_let_recovery_end();
+	close(fd);
 	expect_events("");
 	EXPECT_TRUE(arrives(&self->rig, &self->target));
 }

@@ -274,7 +274,7 @@ FIXTURE_TEARDOWN(peers)
 {
 }
 
-TEST_F_TIMEOUT(peers, random_steps, 200)
+TEST_F_TIMEOUT(peers, random_steps, 600)
 {
 	unsigned int i, avail, seed = t1_setting("VFIO_TEST_SEED", time(NULL));
 	pthread_t dma[2];

@@ -9,6 +9,7 @@
  *
  * Fails on stock 6.1: the mapping is never removed.
  */
+#define _GNU_SOURCE
 #include <pthread.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -119,6 +120,7 @@ FIXTURE_TEARDOWN(reap)
 struct walk {
 	walk_fn walker;
 	struct t1_rig *rig;
+	pid_t tid;
 	long result;
 };
 
@@ -126,6 +128,7 @@ static void *do_walk(void *arg)
 {
 	struct walk *walk = arg;
 
+	__atomic_store_n(&walk->tid, gettid(), __ATOMIC_RELEASE);
 	walk->result = walk->walker(walk->rig);
 	return NULL;
 }
@@ -150,7 +153,9 @@ TEST_F(reap, next_holder)
 		SKIP(return, T1_STALL_HINT);
 	if (walk.walker) {
 		ASSERT_EQ(0, pthread_create(&thread, NULL, do_walk, &walk));
-		usleep(100000);
+		while (!__atomic_load_n(&walk.tid, __ATOMIC_ACQUIRE))
+			usleep(1000);
+		t1_wait_blocked(walk.tid);
 	}
 	munmap(self->area, TOTAL);
 	t1_target_close(&self->target);

@@ -78,7 +78,7 @@ peer_reap        | both | 120 | peer_reap_test
 peer_update      | each | 120 | peer_update_test
 peer_walk        | both | 120 | peer_walk_test
 peer_window      | root | 180 | peer_window_test
-type1_fuzz       | both | 240 | type1_fuzz_test
+type1_fuzz       | both | 600 | type1_fuzz_test
 type1_memcg      | root | 120 | type1_memcg_test
 vfio_probe       | root | 120 | vfio_probe_test.sh
 '

@@ -68,7 +68,7 @@ static bool go_on(__u64 begin)
 
 	if (time < seconds)
 		return true;
-	return all_must_succeed() && time < seconds + 60 && fuzz_never(fuzz_run.shared, false);
+	return all_must_succeed() && time < seconds + 400 && fuzz_never(fuzz_run.shared, false);
 }
 
 static unsigned int do_rounds(void)
@@ -185,7 +185,7 @@ int main(int argc, char **argv)
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	signal(SIGALRM, on_alarm);
 	/* Some time to go on, to check, and to find what hangs */
-	alarm(seconds + 220);
+	alarm(seconds + 560);
 
 	log = t1_kernel_log(&size);
 	failed = do_rounds();

@@ -225,7 +225,7 @@ static void allocate(struct t1_container *c, unsigned int *count)
  * ENOMEM, or the kernel kills who is over the limit; not the quota. Some 30000 PASIDs
  * take a while, and so does the kill of who has them.
  */
-TEST_F_TIMEOUT(memcg, limit, 120)
+TEST_F(memcg, limit)
 {
 	unsigned int *count;
 	struct t1_group *group;

@@ -157,6 +157,8 @@ qemu_arguments() {
 		qemu+=(-accel kvm -machine "q35,kernel-irqchip=split")
 	else
 		qemu+=(-accel "tcg,thread=${VMTEST_TCG_THREAD:-single}" -machine q35)
+		# A busy host stalls the machine for longer than the kernel thinks possible.
+		append="watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120 $append"
 	fi
 	# no_timer_check: at boot, the timer has to tick within a number of
 	# cycles that on a busy host are over before QEMU can emulate one.
@@ -199,6 +201,17 @@ stop_machine() {
 	qemu_pid=
 }
 
+# A busy host takes its time to boot: that the console goes on is enough, for a while.
+booted() {
+	local left=5 size=0 before=-1
+	until wait_for ready 120; do
+		before=$size
+		size=$(stat -c %s "$run/console")
+		((size > before && --left)) || return 1
+	done
+	grep -q ^ready "$run/status"
+}
+
 # Boot and run once. Sets $result: an exit status, or noboot.
 boot() {
 	: >"$run/console"
@@ -206,13 +219,13 @@ boot() {
 	"${qemu[@]}" 3>&3 4>&4 </dev/null >"$run/qemu.log" 2>&1 &
 	qemu_pid=$!
 	result=noboot
-	if wait_for ready 120 && grep -q ^ready "$run/status"; then
+	if booted; then
 		result=124
 		# The status comes with the command's end; the machine ends
 		# itself right after.
 		if wait_for exit "$limit"; then
 			result=$(sed -n 's/^exit //p' "$run/status")
-			wait_for never 30 || result=124
+			wait_for never 120 || result=124
 		fi
 	fi
 	stop_machine

@@ -19,6 +19,12 @@
 
 #include "../../../../../drivers/vfio/vfio_test.h"
 
+/* Seconds that a test may take. The harness has 30, which a busy host does not. */
+#ifdef TEST_TIMEOUT_DEFAULT
+#undef TEST_TIMEOUT_DEFAULT
+#define TEST_TIMEOUT_DEFAULT	200
+#endif
+
 #define T1_MAX_GROUPS	8
 #define T1_BDF_LEN	16
 
@@ -273,6 +279,9 @@ bool t1_function_failed(void);
 
 /* The log, to be freed, with a 0 at its end; NULL for those who may not read it */
 char *t1_kernel_log(int *size);
+/* From now on, until there is a line with @text or @ms are over */
+void t1_log_begin(void);
+bool t1_log_wait(const char *text, unsigned int ms);
 /* A number from the environment, or @value */
 unsigned int t1_setting(const char *name, unsigned int value);
 /* What a file begins with: a setting, to be written back */
@@ -362,6 +371,8 @@ struct t1_busy {
 
 int __t1_busy_begin(struct t1_busy *busy, struct t1_container *c, __u64 iova, __u64 size);
 void t1_busy_end(struct t1_busy *busy);
+/* Until thread @tid, of this process, waits for a lock */
+void t1_wait_blocked(pid_t tid);
 
 /* type1_delay.c: a call that is delayed in the kernel, and overtaken by another; for root */
 
@@ -392,9 +403,11 @@ void t1_race_begin(struct t1_race *race, const char *symbol, const char *caller,
  */
 void t1_race_begin_free(struct t1_race *race, const char *symbol, const char *caller,
 			void (*call)(void *arg), void *arg);
-/* The same for a function that a worker calls, as a consequence. */
+/* The same for functions that a worker calls, as a consequence. */
 void t1_race_begin_work(struct t1_race *race, const char *symbol, void (*call)(void *arg),
 			void *arg);
+void t1_race_begin_free_work(struct t1_race *race, const char *symbol,
+			     void (*call)(void *arg), void *arg);
 /*
  * Keep interrupts of a function from where calls are delayed: their threads as well,
  * once each has run again.

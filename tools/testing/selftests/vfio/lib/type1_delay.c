@@ -159,6 +159,12 @@ void t1_race_begin_work(struct t1_race *race, const char *symbol, void (*call)(v
 	begin(race, DELAYED_CPU, DELAY_MS, symbol, "", call, arg);
 }
 
+void t1_race_begin_free_work(struct t1_race *race, const char *symbol,
+			     void (*call)(void *arg), void *arg)
+{
+	begin(race, DELAYED_CPU, FREE_DELAY_MS, symbol, "", call, arg);
+}
+
 bool t1_race_overtaken(void)
 {
 	return find_line(T1_RACE_DELAY, "waiting", "");

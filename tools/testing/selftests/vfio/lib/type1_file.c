@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/klog.h>
@@ -44,6 +45,38 @@ int __t1_write_file(const char *path, const char *text)
 void t1_write_file(const char *path, const char *text)
 {
 	T1_ASSERT_OK(__t1_write_file(path, text));
+}
+
+/* Where t1_log_wait() goes on */
+static int log_fd = -1;
+
+void t1_log_begin(void)
+{
+	if (log_fd < 0)
+		log_fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	T1_ASSERT(log_fd >= 0);
+	T1_ASSERT(!lseek(log_fd, 0, SEEK_END));
+}
+
+bool t1_log_wait(const char *text, unsigned int ms)
+{
+	struct pollfd log = { .fd = log_fd, .events = POLLIN };
+	__u64 end = t1_now() + ms * 1000000ULL;
+	static char record[8192];	/* at most so long */
+	ssize_t len;
+
+	while (t1_now() < end) {
+		len = read(log_fd, record, sizeof(record) - 1);
+		if (len > 0) {
+			record[len] = 0;
+			if (strstr(record, text))
+				return true;
+		} else if (errno == EAGAIN) {
+			poll(&log, 1, 100);
+		}
+		/* Or some were lost, and the next one is the oldest that is left. */
+	}
+	return false;
 }
 
 #define SYSLOG_ACTION_READ_ALL		3

@@ -245,6 +245,9 @@ struct aer_error {
 	__u32 uncor_status, cor_status, header_log[4], domain;
 };
 
+/* What the kernel says in the end, and how it went */
+#define RECOVERED	"device recovery "
+
 int t1_inject_error(const char *bdf, __u32 status)
 {
 	struct aer_error error = { .uncor_status = status };
@@ -256,6 +259,7 @@ int t1_inject_error(const char *bdf, __u32 status)
 	error.bus = bus;
 	error.dev = dev;
 	error.fn = fn;
+	t1_log_begin();
 	while ((ret = __t1_write_data("/dev/aer_inject", &error, sizeof(error))) == -EBUSY)
 		usleep(10000);
 	return ret;
@@ -263,5 +267,8 @@ int t1_inject_error(const char *bdf, __u32 status)
 
 void t1_let_recovery_end(void)
 {
-	sleep(2);
+	T1_ASSERT(t1_log_wait(RECOVERED, 60000));
+	/* Of several errors, there may be more in the queue. */
+	while (t1_log_wait(RECOVERED, 1000))
+		;
 }

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -64,6 +65,19 @@ void t1_stall_destroy(struct t1_stall *stall)
 {
 	munmap(stall->page, stall->size);
 	close(stall->uffd);
+}
+
+void t1_wait_blocked(pid_t tid)
+{
+	char path[64], line[128];
+	int left = 30000;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	do {
+		T1_ASSERT(left--);
+		usleep(1000);
+		t1_read_file(path, line, sizeof(line));
+	} while (!strstr(line, ") D "));
 }
 
 static void *be_busy(void *arg)
