@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Ioctls of a container against the detach of its last group, which takes away
- * what the ioctls work on.
+ * what the ioctls work on, and against the open of a device.
  *
  * Fails on stock 6.1: the ioctls use memory that was freed, which a kernel with
  * KASAN reports. What they return is not looked at: the container has lost its
  * groups before they began.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -160,6 +162,53 @@ TEST_F(race, pasid_request)
 }
 
 static bool stop;
+
+struct opener {
+	int group;
+	const char *name;
+	int device;
+};
+
+static void *open_device(void *arg)
+{
+	struct opener *o = arg;
+
+	do
+		o->device = ioctl(o->group, VFIO_GROUP_GET_DEVICE_FD, o->name);
+	while (o->device < 0 && !__atomic_load_n(&stop, __ATOMIC_RELAXED));
+	return NULL;
+}
+
+/* Either it has no IOMMU yet, or a whole one, which hears of the device. */
+TEST(open_while_iommu_is_set)
+{
+	struct opener o = { .name = t1_vtest_find(0) };
+	struct t1_container c;
+	pthread_t thread;
+	char path[32];
+	int i;
+
+	if (!o.name)
+		SKIP(return, T1_VTEST_HINT);
+	snprintf(path, sizeof(path), "/dev/vfio/%d", t1_vtest_group(o.name));
+	o.group = open(path, O_RDWR);
+	ASSERT_LE(0, o.group);
+	for (i = 0; i < 100; i++) {
+		stop = false;
+		t1_container_open(&c);
+		ASSERT_EQ(0, ioctl(o.group, VFIO_GROUP_SET_CONTAINER, &c.fd));
+		ASSERT_EQ(0, pthread_create(&thread, NULL, open_device, &o));
+		EXPECT_EQ(0, ioctl(c.fd, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU));
+		if (i % 2)
+			__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+		pthread_join(thread, NULL);
+		if (o.device >= 0)
+			close(o.device);
+		ASSERT_EQ(0, ioctl(o.group, VFIO_GROUP_UNSET_CONTAINER));
+		t1_container_close(&c);
+	}
+	close(o.group);
+}
 
 static void *call_many(void *arg)
 {

@@ -10,15 +10,18 @@
  * map_during_hot_reset fails when only the first function is blocked;
  * hot_reset_during_map sees no more than that nobody hangs.
  * attach_while_group_is_removed fails when VFIO_GROUP_SET_CONTAINER does not ask for
- * vfio_group.drivers.
+ * vfio_group.drivers, coherency_of_busy_container when vfio_file_enforced_coherent()
+ * asks under the lock of the group.
  *
  * Fails on stock 6.1, which has none of these functions.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kvm.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -364,6 +367,78 @@ TEST(attach_while_group_is_removed)
 	t1_container_close(&c);
 	t1_write_file("/sys/bus/pci/drivers/vfio-pci/bind", bdf);
 	EXPECT_EQ(0, chown(path, st.st_uid, st.st_gid));
+}
+
+/* KVM asks whether the IOMMU of a group enforces coherency. */
+struct kvm_call {
+	int kvm;
+	int group;
+	pid_t tid;
+	int error;
+};
+
+static void *add_to_kvm(void *arg)
+{
+	struct kvm_create_device dev = { .type = KVM_DEV_TYPE_VFIO };
+	struct kvm_call *call = arg;
+	struct kvm_device_attr attr = {
+		.group = KVM_DEV_VFIO_GROUP,
+		.attr = KVM_DEV_VFIO_GROUP_ADD,
+		.addr = (unsigned long)&call->group,
+	};
+	int vm = ioctl(call->kvm, KVM_CREATE_VM, 0);
+
+	T1_ASSERT(vm >= 0);
+	T1_ASSERT(!ioctl(vm, KVM_CREATE_DEVICE, &dev));
+	__atomic_store_n(&call->tid, gettid(), __ATOMIC_RELEASE);
+	call->error = ioctl(dev.fd, KVM_SET_DEVICE_ATTR, &attr) ? errno : 0;
+	close(dev.fd);
+	close(vm);
+	return NULL;
+}
+
+/* Nobody who closes a device waits until its container's user lets KVM have the answer. */
+TEST(coherency_of_busy_container)
+{
+	const char *bdf = t1_require(T1_IVSHMEM, 1);
+	struct kvm_call call = {};
+	struct t1_container c;
+	struct t1_device dev;
+	struct t1_group *group;
+	struct t1_busy busy;
+	pthread_t thread;
+	void *ram;
+
+	if (system("modprobe -q kvm_amd || modprobe -q kvm_intel"))
+		TH_LOG("KVM, if it is there, is no module");
+	call.kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	if (call.kvm < 0)
+		SKIP(return, "no KVM: CONFIG_KVM_AMD=m or CONFIG_KVM_INTEL=m");
+	t1_container_open(&c);
+	t1_device_open(&dev, &c, bdf);
+	ASSERT_EQ(0, __t1_group_get(&c, t1_group_of(bdf), &group));
+	ram = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, ram);
+	t1_map(&c, ram, IOVA, SIZE, T1_RW);
+	if (__t1_busy_begin(&busy, &c, IOVA, SIZE))
+		SKIP(return, T1_STALL_HINT);
+
+	call.group = group->fd;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, add_to_kvm, &call));
+	while (!__atomic_load_n(&call.tid, __ATOMIC_ACQUIRE))
+		usleep(1000);
+	t1_wait_blocked(call.tid);
+	/* With the lock of the group held, it would not return. */
+	t1_device_close(&dev);
+	t1_busy_end(&busy);
+	pthread_join(thread, NULL);
+	EXPECT_EQ(0, call.error);
+
+	t1_unmap(&c, IOVA, SIZE);
+	munmap(ram, SIZE);
+	t1_group_put(group);
+	t1_container_close(&c);
+	close(call.kvm);
 }
 
 /* Two functions that are reset together */
