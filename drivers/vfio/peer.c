@@ -138,10 +138,8 @@ static void vfio_range_unmap(struct vfio_peer_space *space,
 		return;
 
 	list_for_each_entry(pd, &space->domains, entry) {
-		/* What is left would be DMA to memory of whoever comes next */
 		if (vfio_range_in(range, pd))
-			WARN_ON_ONCE(iommu_unmap(pd->domain, range->iova, range->size) !=
-				     range->size);
+			iommu_unmap(pd->domain, range->iova, range->size);
 	}
 	range->mapped = false;
 	space->nr_mapped--;
@@ -862,9 +860,6 @@ EXPORT_SYMBOL_GPL(vfio_peer_space_show);
  * @space: space
  * @iova: gets an IOVA inside of the mapping
  *
- * The next call names another one, if there is one: who cannot remove a mapping can
- * go on.
- *
  * Context: under the backend's lock.
  * Return: false when there is none.
  */
@@ -875,10 +870,8 @@ bool vfio_peer_revoked(struct vfio_peer_space *space, dma_addr_t *iova)
 	mutex_lock(&space->lock);
 	range = list_first_entry_or_null(&space->revoked,
 					 struct vfio_peer_range, peer_entry);
-	if (range) {
+	if (range)
 		*iova = range->iova;
-		list_move_tail(&range->peer_entry, &space->revoked);
-	}
 	mutex_unlock(&space->lock);
 	return range;
 }

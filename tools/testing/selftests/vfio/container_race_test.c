@@ -186,7 +186,7 @@ TEST(open_while_iommu_is_set)
 	struct t1_container c;
 	pthread_t thread;
 	char path[32];
-	int i;
+	int i, ret;
 
 	if (!o.name)
 		SKIP(return, T1_VTEST_HINT);
@@ -198,8 +198,9 @@ TEST(open_while_iommu_is_set)
 		t1_container_open(&c);
 		ASSERT_EQ(0, ioctl(o.group, VFIO_GROUP_SET_CONTAINER, &c.fd));
 		ASSERT_EQ(0, pthread_create(&thread, NULL, open_device, &o));
-		EXPECT_EQ(0, ioctl(c.fd, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU));
-		if (i % 2)
+		ret = ioctl(c.fd, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU);
+		EXPECT_EQ(0, ret);
+		if (ret || i % 2)
 			__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
 		pthread_join(thread, NULL);
 		if (o.device >= 0)

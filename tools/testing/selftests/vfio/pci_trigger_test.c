@@ -189,7 +189,7 @@ TEST(errors_while_replaced)
 	for (i = ret = 0; !ret && i < 20; i++)
 		ret = t1_inject_error(bdf, T1_ERROR_NOT_FATAL);
 	if (!ret)
-		t1_let_recovery_end();
+		t1_let_recoveries_end();
 	__atomic_store_n(&r.stop, true, __ATOMIC_RELAXED);
 	pthread_join(thread, NULL);
 	t1_device_close(&r.dev);

@@ -120,6 +120,8 @@ int t1_inject_error(const char *bdf, __u32 status);
  * resets the device then gets EAGAIN.
  */
 void t1_let_recovery_end(void);
+/* The same after several errors, of which some can be one */
+void t1_let_recoveries_end(void);
 #define T1_ERROR_HINT	"run as root, with CONFIG_PCIEAER_INJECT"
 
 /* type1_find.c: which devices the tests may use */

@@ -65,18 +65,19 @@ bool t1_log_wait(const char *text, unsigned int ms)
 	static char record[8192];	/* at most so long */
 	ssize_t len;
 
-	while (t1_now() < end) {
+	for (;;) {
 		len = read(log_fd, record, sizeof(record) - 1);
 		if (len > 0) {
 			record[len] = 0;
 			if (strstr(record, text))
 				return true;
 		} else if (errno == EAGAIN) {
+			if (t1_now() > end)
+				return false;
 			poll(&log, 1, 100);
 		}
 		/* Or some were lost, and the next one is the oldest that is left. */
 	}
-	return false;
 }
 
 #define SYSLOG_ACTION_READ_ALL		3

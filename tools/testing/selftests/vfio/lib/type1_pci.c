@@ -259,6 +259,8 @@ int t1_inject_error(const char *bdf, __u32 status)
 	error.bus = bus;
 	error.dev = dev;
 	error.fn = fn;
+	if (access("/dev/aer_inject", W_OK))
+		return -errno;
 	t1_log_begin();
 	while ((ret = __t1_write_data("/dev/aer_inject", &error, sizeof(error))) == -EBUSY)
 		usleep(10000);
@@ -268,7 +270,11 @@ int t1_inject_error(const char *bdf, __u32 status)
 void t1_let_recovery_end(void)
 {
 	T1_ASSERT(t1_log_wait(RECOVERED, 60000));
-	/* Of several errors, there may be more in the queue. */
-	while (t1_log_wait(RECOVERED, 1000))
+}
+
+void t1_let_recoveries_end(void)
+{
+	t1_let_recovery_end();
+	while (t1_log_wait(RECOVERED, 2000))
 		;
 }
