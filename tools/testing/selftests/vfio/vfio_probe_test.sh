@@ -90,7 +90,7 @@ test_root() {
 	expect "file" has file "\"/dev/vfio/$group\""
 	expect "member" shows "\"name\": \"$device\", \"driver\": \"vfio-pci\", \"vfio\": true"
 	expect "types" has TYPE1v2 true
-	expect "page sizes" has page_sizes '\[4096, 2097152[^]]*\]'
+	expect "page sizes" has page_sizes '\[4096, [^]]*\]'
 	expect "IOVA ranges" grep -q '"start": "0x0", "end": "0x[0-9a-f]*"' "$tmp/out"
 	expect "mappings" has dma_avail 65535
 	expect "dirty tracking" has dirty_page_sizes '\[4096\]'
@@ -111,7 +111,7 @@ test_names() {
 	run vfio-probe "$device"
 	expect "status" returned 0
 	expect "usable" grep -qx 'usable  *yes' "$tmp/out"
-	expect "page sizes" grep -q '^  page_sizes  *4K 2M' "$tmp/out"
+	expect "page sizes" grep -q '^  page_sizes  *4K ' "$tmp/out"
 	cp "$tmp/out" "$tmp/text"
 	run vfio-probe "${device#0000:}"
 	expect "without domain" cmp "$tmp/text" "$tmp/out"
