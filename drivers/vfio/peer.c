@@ -41,7 +41,8 @@
  * domain only, that domain is given up in the end; the others keep the range.
  *
  * IOMMU drivers expect their users to serialise map and unmap against attach
- * and detach of the same domain. The lock of the space does it.
+ * and detach of the same domain. The lock of the space does it. Meanwhile RAM is
+ * mapped and unmapped at other IOVAs: drivers can do that, for the DMA API does.
  *
  * Only the container's side unlinks and frees a vfio_peer, with the locks of
  * both lists held. The cost is that one stays, empty, after its device was
