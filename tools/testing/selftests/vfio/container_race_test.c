@@ -197,6 +197,8 @@ TEST(open_while_iommu_is_set)
 		stop = false;
 		t1_container_open(&c);
 		ASSERT_EQ(0, ioctl(o.group, VFIO_GROUP_SET_CONTAINER, &c.fd));
+		EXPECT_EQ(-1, ioctl(o.group, VFIO_GROUP_GET_DEVICE_FD, o.name));
+		EXPECT_EQ(EINVAL, errno);
 		ASSERT_EQ(0, pthread_create(&thread, NULL, open_device, &o));
 		ret = ioctl(c.fd, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU);
 		EXPECT_EQ(0, ret);

@@ -402,6 +402,7 @@ TEST(coherency_of_busy_container)
 {
 	const char *bdf = t1_require(T1_IVSHMEM, 1);
 	struct kvm_call call = {};
+	char path[32];
 	struct t1_container c;
 	struct t1_device dev;
 	struct t1_group *group;
@@ -438,6 +439,14 @@ TEST(coherency_of_busy_container)
 	munmap(ram, SIZE);
 	t1_group_put(group);
 	t1_container_close(&c);
+
+	/* There is nobody to be asked. */
+	snprintf(path, sizeof(path), "/dev/vfio/%d", t1_group_of(bdf));
+	call.group = open(path, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, call.group);
+	add_to_kvm(&call);
+	EXPECT_EQ(0, call.error);
+	close(call.group);
 	close(call.kvm);
 }
 
