@@ -426,9 +426,7 @@ TEST(coherency_of_busy_container)
 
 	call.group = group->fd;
 	ASSERT_EQ(0, pthread_create(&thread, NULL, add_to_kvm, &call));
-	while (!__atomic_load_n(&call.tid, __ATOMIC_ACQUIRE))
-		usleep(1000);
-	t1_wait_blocked(call.tid);
+	t1_wait_blocked(&call.tid);
 	/* With the lock of the group held, it would not return. */
 	t1_device_close(&dev);
 	t1_busy_end(&busy);

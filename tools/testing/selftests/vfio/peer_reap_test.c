@@ -153,9 +153,7 @@ TEST_F(reap, next_holder)
 		SKIP(return, T1_STALL_HINT);
 	if (walk.walker) {
 		ASSERT_EQ(0, pthread_create(&thread, NULL, do_walk, &walk));
-		while (!__atomic_load_n(&walk.tid, __ATOMIC_ACQUIRE))
-			usleep(1000);
-		t1_wait_blocked(walk.tid);
+		t1_wait_blocked(&walk.tid);
 	}
 	munmap(self->area, TOTAL);
 	t1_target_close(&self->target);

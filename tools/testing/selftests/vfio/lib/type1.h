@@ -373,8 +373,8 @@ struct t1_busy {
 
 int __t1_busy_begin(struct t1_busy *busy, struct t1_container *c, __u64 iova, __u64 size);
 void t1_busy_end(struct t1_busy *busy);
-/* Until thread @tid, of this process, waits for a lock */
-void t1_wait_blocked(pid_t tid);
+/* Until a thread of this process, which stores its id in @tid, waits for a lock */
+void t1_wait_blocked(const pid_t *tid);
 
 /* type1_delay.c: a call that is delayed in the kernel, and overtaken by another; for root */
 

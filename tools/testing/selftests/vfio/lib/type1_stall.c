@@ -67,12 +67,14 @@ void t1_stall_destroy(struct t1_stall *stall)
 	close(stall->uffd);
 }
 
-void t1_wait_blocked(pid_t tid)
+void t1_wait_blocked(const pid_t *tid)
 {
 	char path[64], line[128];
 	int left = 30000;
 
-	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	while (!__atomic_load_n(tid, __ATOMIC_ACQUIRE))
+		usleep(1000);
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", *tid);
 	do {
 		T1_ASSERT(left--);
 		usleep(1000);
