@@ -5,8 +5,8 @@
 # VM_CPUS, JOBS, FORCE=1.
 
 .NOTPARALLEL:
-.PHONY: all help run check nightly coverage lint cross series bisect-check refresh apply \
-	menuconfig bench docs modules deb kernel-deb clean distclean
+.PHONY: all help run stock check nightly coverage lint cross series bisect-check refresh \
+	apply menuconfig bench docs modules deb kernel-deb clean distclean
 
 all: apply	## get the base, apply the patches, build kernel, modules and tests
 	@scripts/bootstrap --vm
@@ -17,8 +17,13 @@ help:		## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 15
 	@sed -n '/^# Variables:/,/^$$/s/^# //p' Makefile
 
-run: apply	## show it at work on Debian's kernel, or on KERNEL=full, in a QEMU guest
+run: apply	## show it at work on Debian's kernel, or on KERNEL=full or stock, in a QEMU guest
 	@scripts/run
+
+stock: apply	## have a kernel without the series, for comparison: Debian's, or KERNEL=full
+	@scripts/kselftests
+	@stock=$$(scripts/stock) && echo "Try tools/testing/selftests/vfio/run_vm_tests.sh" \
+		"-k $$stock/bzImage -m $$stock/modules bar_zap, or vmtest.sh there"
 
 check: all	## run all tests
 	@scripts/check

@@ -101,6 +101,25 @@ tree_edited()
 	[[ $(tgit rev-parse HEAD) != "$head" ]] || tree_dirty
 }
 
+# KERNEL, or what there is: "debian", but "full" where Debian's kernel is of another base
+# than the series, as in a Debian other than 12.
+chosen_kernel()
+{
+	local found
+
+	if [[ ${KERNEL:-} ]]; then
+		echo "$KERNEL"
+	elif ! found=$(scripts/debian-kernel); then
+		note "taking the full kernel instead of Debian's"
+		echo full
+	elif [[ $found != "$BASE".* ]]; then
+		note "taking the full kernel: Debian's is ${found%% *}, and not of $BASE"
+		echo full
+	else
+		echo debian
+	fi
+}
+
 # The parts of a patch file.
 patch_list() { sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$1/$PATCHES/series"; }
 patch_subject() { sed -n '1s/^Subject: //p' "$1"; }
