@@ -43,10 +43,10 @@ setting VM_CPUS 1
 JOBS=${JOBS:-$(nproc)}
 
 # choices DIRECTORY [SUFFIX]: what there is to choose from, on one line.
-choices() { (cd "$1" && printf '%s\n' *"${2:-}") | sed "s/${2:-}\$//" | paste -sd' '; }
+choices() { (cd "$1" && printf '%s\n' *"${2:-}") | sed "s|${2:-}\$||" | paste -sd' '; }
 
 [[ -f patches/$BASE/series ]] ||
-	die "unknown base '$BASE': choose one of: $(choices patches)"
+	die "unknown base '$BASE': choose one of: $(choices patches /series)"
 [[ -f scripts/flavours/$FLAVOUR.config ]] ||
 	die "unknown flavour '$FLAVOUR': choose one of: $(choices scripts/flavours .config)"
 [[ $ARCH == x86_64 ]] ||
@@ -54,7 +54,9 @@ choices() { (cd "$1" && printf '%s\n' *"${2:-}") | sed "s/${2:-}\$//" | paste -s
 
 PACKAGE=linux-source-$BASE
 PATCHES=patches/$BASE
-TREE=$ROOT/build/linux-$BASE
+# With TOPIC, the generated tree has that topic and what it needs, and is another one.
+TOPIC=${TOPIC:-}
+TREE=$ROOT/build/linux-$BASE${TOPIC:+-$TOPIC}
 CACHE=${VFIO_SERIES_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vfio-series}
 
 # Object files are the same wherever the checkout is: paths below it are
@@ -120,8 +122,44 @@ chosen_kernel()
 	fi
 }
 
+# topics [SOURCE]: one line a topic, in the order of the series: its name, then the topics
+# that it needs.
+topics() { sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "${1:-.}/$PATCHES/topics"; }
+topic_names() { topics "$@" | awk '{ print $1 }'; }
+
+[[ ! $TOPIC ]] || topic_names | grep -qxF -- "$TOPIC" ||
+	die "unknown topic '$TOPIC': choose one of: $(topic_names | paste -sd' ')"
+case ${TOPIC:+${0##*/}} in
+'' | apply | base | bisect-check | bootstrap | checkout | config) ;;
+*) die "TOPIC is for apply and bisect-check: unset it to run ${0##*/}" ;;
+esac
+
+# patch_list SOURCE: the patches in their order, each TOPIC/NAME; with TOPIC, only that
+# topic and all that it needs.
+patch_list()
+{
+	{ topics "$1"; echo; sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$1/$PATCHES/series"; } |
+		awk -v only="$TOPIC" '
+			!NF { patches = 1; next }
+			!patches {
+				wanted[$1] = $1 == only || only == ""
+				for (i = 2; i <= NF; i++)
+					needs[$1] = needs[$1] " " $i
+				names[n++] = $1
+				next
+			}
+			!closed++ {
+				# What a topic needs comes before it.
+				while (n--) {
+					count = wanted[names[n]] ? split(needs[names[n]], list) : 0
+					for (i = 1; i <= count; i++)
+						wanted[list[i]] = 1
+				}
+			}
+			wanted[substr($0, 1, index($0, "/") - 1)]'
+}
+
 # The parts of a patch file.
-patch_list() { sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$1/$PATCHES/series"; }
 patch_subject() { sed -n '1s/^Subject: //p' "$1"; }
 patch_message() { sed -e 1d -e '/^---$/,$d' "$1"; }
 patch_below() { sed -e '1,/^---$/d' -e '/^diff --git /,$d' "$1"; }

@@ -10,7 +10,7 @@ inputs()
 	{
 		printf '%s\n' "$@"
 		{
-			printf '%s\n' scripts/stack.sh "$PATCHES/series" MAINTAINERS
+			printf '%s\n' scripts/stack.sh "$PATCHES/series" "$PATCHES/topics" MAINTAINERS
 			while read -r name; do
 				echo "$PATCHES/$name"
 				[[ ! -f $PATCHES/$name ]] || patch_new "$PATCHES/$name"
@@ -74,7 +74,7 @@ stack_maintainers()
 # stack BASE_COMMIT SOURCE: make one commit a patch of SOURCE on top of
 # BASE_COMMIT, in the object store of TREE, and print the last one. No branch
 # moves and no file of the work tree is touched, so a failure changes nothing.
-# The same patches of the same person are the same commits.
+# The same patches of the same person are the same commits. TOPIC chooses among them.
 stack()
 {
 	local base=$1 source=$2 commit=$1 date=946684800
@@ -104,7 +104,23 @@ stack()
 		export GIT_AUTHOR_DATE="$date +0000" GIT_COMMITTER_DATE="$date +0000"
 		commit=$({ echo "$subject"; echo; patch_message "$source/$patch"; } | git stripspace |
 			tgit commit-tree -p "$commit" "$(tgit write-tree)")
-		[[ -z $below ]] || tgit notes add -f -m "$below" "$commit" 2>/dev/null
+		# For the way back: which topic it is of
+		below="Topic: ${name%/*}${below:+$'\n'$below}"
+		tgit notes add -f -m "$below" "$commit" 2>/dev/null
 	done < <(patch_list "$source")
 	echo "$commit"
+}
+
+# topic_head TOPIC: the last commit of that topic, on the base and what it needs only. If
+# that is all that comes before it in the series, the generated tree has it already.
+topic_head()
+{
+	local TOPIC=$1 count
+
+	count=$(patch_list . | wc -l)
+	if [[ $(patch_list .) == "$(TOPIC='' patch_list . | head -n "$count")" ]]; then
+		tgit rev-list --reverse base..HEAD | sed -n "${count}p"
+	else
+		stack "$(tgit rev-parse base)" "$ROOT"
+	fi
 }

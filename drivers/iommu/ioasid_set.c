@@ -54,8 +54,11 @@
 #include <trace/events/ioasid_set.h>
 
 #define PASID_BATCH	64
-/* A user who makes memory run out gets an error, and the log stays as it is */
-#define PASID_GFP	(GFP_KERNEL_ACCOUNT | __GFP_NOWARN)
+/*
+ * A user who makes memory run out, or that of his memory cgroup, gets an error. Nobody
+ * is killed for it, and the log stays as it is.
+ */
+#define PASID_GFP	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
 
 /**
  * struct pasid - one PASID

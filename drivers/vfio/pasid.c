@@ -46,6 +46,7 @@
 #include <linux/vfio.h>
 
 #include "pasid.h"
+#include "vfio.h"
 
 /**
  * struct vfio_pasid_owner - an mm that containers belong to
@@ -104,7 +105,7 @@ static struct vfio_pasid_owner *vfio_pasid_owner_create(void)
 {
 	struct vfio_pasid_owner *owner;
 
-	owner = kzalloc(sizeof(*owner), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	owner = kzalloc(sizeof(*owner), VFIO_GFP_USER);
 	if (!owner)
 		return NULL;
 

@@ -51,7 +51,6 @@
 
 /* Bounds what a device's user can keep: memory, and numbers after a free */
 #define VFIO_PASID_USES_MAX	1024
-#define VFIO_PASID_USE_GFP	(GFP_KERNEL_ACCOUNT | __GFP_NOWARN)
 
 /* In vfio_pasid_uses.uses: the owner has freed the PASID */
 #define VFIO_PASID_REVOKED	XA_MARK_0
@@ -195,14 +194,14 @@ vfio_pasid_use_create(struct vfio_pasid_uses *uses,
 	if (uses->count == VFIO_PASID_USES_MAX)
 		return ERR_PTR(-ENOSPC);
 
-	use = kzalloc(sizeof(*use), VFIO_PASID_USE_GFP);
+	use = kzalloc(sizeof(*use), VFIO_GFP_USER);
 	if (!use)
 		return ERR_PTR(-ENOMEM);
 	use->number = req->pasid;
 	use->iova = req->iova;
 	use->size = req->size;
 
-	ret = xa_insert(&uses->uses, use->number, use, VFIO_PASID_USE_GFP);
+	ret = xa_insert(&uses->uses, use->number, use, VFIO_GFP_USER);
 	if (ret) {
 		kfree(use);
 		return ERR_PTR(ret == -EBUSY ? -EEXIST : ret);

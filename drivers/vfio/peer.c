@@ -10,12 +10,20 @@
  *   vfio_peer         joins one of each: the ranges of that device in that space
  *   vfio_peer_range   part of one DMA mapping, in the memory of one device
  *
+ * What a DMA mapping has of a device is cut into ranges that are small enough to
+ * be mapped and unmapped in one go: vfio_range_limit(). So a walk has nothing to
+ * remember about a range that it did in part. The user is not made to pay for
+ * that: vfio_peer_map() makes many ranges, of which the first counts. The number
+ * of ranges has a limit of its own, for a walk visits each.
+ *
  * A range is mapped, suspended while its device's memory is off, or revoked
  * for good. Suspend, resume and revoke come from the device's side, on behalf
  * of whoever resets or closes it, and change the IOMMU's page tables only. The
  * DMA mapping that a revoked range is part of is removed later, by the
  * container's own ioctls or a worker: its lock can be held for as long as the
  * user of that container likes, for it is held while user pages are faulted in.
+ * All containers share the workers. So a worker never waits for a lock that
+ * userspace can hold: it tries, and comes back.
  *
  * Locks, outermost first:
  *
@@ -36,6 +44,11 @@
  * look at all of them finds none. So either the map sees the mark or the walk
  * sees the range; and the same holds for unblocking.
  *
+ * Error recovery waits for a walk that another began, and for a map or an attach
+ * under the lock of a space. Swap may be behind the port that recovers. So memory
+ * that an IOMMU driver allocates under these locks must not wait for I/O, whoever
+ * holds them: see vfio_peer_lock_noio().
+ *
  * A new domain gets the ranges one by one, and walks come in between. Epochs tell
  * which ranges it has: see vfio_range_in(). If a range cannot be mapped in the new
  * domain only, that domain is given up in the end; the others keep the range.
@@ -46,7 +59,8 @@
  *
  * Only the container's side unlinks and frees a vfio_peer, with the locks of
  * both lists held. The cost is that one stays, empty, after its device was
- * released, until the container maps that device again or goes away.
+ * released or a map has failed, until the container maps that device again or
+ * goes away: at most one for each pair of a device and a container.
  */
 
 #include <linux/error-injection.h>
@@ -56,6 +70,7 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/sched.h>
+#include <linux/sched/mm.h>
 #include <linux/seq_file.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
@@ -71,6 +86,9 @@
 /* Ranges, or bytes of them, that a walk visits at a time */
 #define VFIO_PEER_BATCH		64
 #define VFIO_PEER_BATCH_SIZE	SZ_1G
+
+/* Bytes that count as one mapping. Backends tell it as a ssize_t. */
+#define VFIO_PEER_ENTRY_SIZE	min_t(size_t, SZ_2G, ALIGN_DOWN(SSIZE_MAX, SZ_2M))
 
 /**
  * struct vfio_peers - the containers that have a device's memory mapped
@@ -96,6 +114,7 @@ struct vfio_peers {
  * @space: constant
  * @ranges: vfio_peer_range, under the lock of @space; all mapped or all
  *          suspended, but during a walk
+ * @nr_ranges: in @ranges, under the lock of @space
  */
 struct vfio_peer {
 	struct list_head device_entry;
@@ -103,9 +122,14 @@ struct vfio_peer {
 	struct vfio_peers *peers;
 	struct vfio_peer_space *space;
 	struct list_head ranges;
+	unsigned int nr_ranges;
 };
 
-/* Unbound: a reaper may wait for a lock that user space keeps busy */
+/* How long a reaper that could not do its work waits, at first and at most */
+#define VFIO_PEER_RETRY_MIN	msecs_to_jiffies(10)
+#define VFIO_PEER_RETRY_MAX	msecs_to_jiffies(1000)
+
+/* Shared by all containers, so none of its works may wait for a user */
 static struct workqueue_struct *vfio_peer_wq;
 
 static void vfio_peers_free(struct kref *kref)
@@ -115,6 +139,24 @@ static void vfio_peers_free(struct kref *kref)
 	mutex_destroy(&peers->lock);
 	mutex_destroy(&peers->walk);
 	kfree(peers);
+}
+
+/*
+ * For sections in which an IOMMU driver may allocate. It is told GFP_KERNEL, by
+ * iommu_map() too, so the task has to know.
+ */
+static unsigned int vfio_peer_lock_noio(struct mutex *lock)
+{
+	unsigned int flags = memalloc_noio_save();
+
+	mutex_lock(lock);
+	return flags;
+}
+
+static void vfio_peer_unlock_noio(struct mutex *lock, unsigned int flags)
+{
+	mutex_unlock(lock);
+	memalloc_noio_restore(flags);
 }
 
 /* Ranges and domains, under the lock of the space */
@@ -146,11 +188,40 @@ static void vfio_range_unmap(struct vfio_peer_space *space,
 	space->nr_mapped--;
 }
 
+/*
+ * Bytes for one call of iommu_map(): with small pages, half of what the next
+ * larger page has, which no larger page fits into.
+ */
+static size_t vfio_range_step(const struct vfio_peer_range *range,
+			      const struct iommu_domain *domain)
+{
+	unsigned long larger = domain->pgsize_bitmap & ~(2 * PAGE_SIZE - 1);
+
+	if (!range->small || !larger)
+		return range->size;
+	return min_t(size_t, range->size, BIT(__ffs(larger)) / 2);
+}
+
+/* On failure the range is not mapped in @domain. */
 static int vfio_range_map_domain(struct vfio_peer_range *range,
 				 struct iommu_domain *domain)
 {
-	return iommu_map(domain, range->iova, range->phys, range->size,
-			 range->prot | IOMMU_MMIO);
+	size_t step = vfio_range_step(range, domain), done, size;
+	int ret;
+
+	for (done = 0; done < range->size; done += size) {
+		size = min(step, range->size - done);
+		ret = iommu_map(domain, range->iova + done, range->phys + done,
+				size, range->prot | IOMMU_MMIO);
+		if (ret)
+			goto err_unmap;
+	}
+	return 0;
+
+err_unmap:
+	if (done)
+		iommu_unmap(domain, range->iova, done);
+	return ret;
 }
 
 /*
@@ -186,14 +257,24 @@ err_unmap:
 	return ret;
 }
 
+/* The range is no longer one of its device's, under the lock of the space */
+static void vfio_range_forget_peer(struct vfio_peer_range *range)
+{
+	struct vfio_peer *peer = range->peer;
+
+	peer->nr_ranges--;
+	peer->space->nr_ranges--;
+	range->peer = NULL;
+}
+
 static void vfio_range_revoke(struct vfio_peer_space *space,
 			      struct vfio_peer_range *range)
 {
 	vfio_range_unmap(space, range);
 	list_move_tail(&range->peer_entry, &space->revoked);
-	range->revoked = true;
-	space->nr_ranges--;
-	queue_work(vfio_peer_wq, &space->reap);
+	vfio_range_forget_peer(range);
+	space->nr_revoked++;
+	queue_delayed_work(vfio_peer_wq, &space->work, 0);
 }
 
 /*
@@ -260,7 +341,8 @@ static bool vfio_peer_visit(struct vfio_peer *peer, vfio_peer_visit_t visit)
 						 peer_entry);
 		if (!range || !visit(peer, range))
 			break;
-		size += range->size;
+		/* There can be a call of the IOMMU driver for each small page */
+		size += range->small ? VFIO_PEER_BATCH_SIZE : range->size;
 		count++;
 	}
 	mutex_unlock(&peer->space->lock);
@@ -340,14 +422,14 @@ EXPORT_SYMBOL_GPL(vfio_peers_block);
 void vfio_peers_unblock(struct vfio_device *device, unsigned int reason)
 {
 	struct vfio_peers *peers = device->peers;
-	unsigned int before;
+	unsigned int before, flags;
 
-	mutex_lock(&peers->walk);
+	flags = vfio_peer_lock_noio(&peers->walk);
 	before = peers->blocked;
 	WRITE_ONCE(peers->blocked, before & ~reason);
 	if (before && !peers->blocked)
 		vfio_peers_walk(peers, vfio_range_do_resume);
-	mutex_unlock(&peers->walk);
+	vfio_peer_unlock_noio(&peers->walk, flags);
 }
 EXPORT_SYMBOL_GPL(vfio_peers_unblock);
 
@@ -411,19 +493,44 @@ void vfio_peers_release(struct vfio_device *device)
 	kref_put(&device->peers->kref, vfio_peers_free);
 }
 
+/*
+ * The space comes back later when it was in use. What is revoked meanwhile queues
+ * the work again, or finds it queued.
+ */
+static void vfio_peer_reap_work(struct work_struct *work)
+{
+	struct vfio_peer_space *space = container_of(to_delayed_work(work),
+						     struct vfio_peer_space,
+						     work);
+
+	if (space->reap(space)) {
+		space->retry = 0;
+		return;
+	}
+	space->retry = clamp(2 * space->retry, VFIO_PEER_RETRY_MIN,
+			     VFIO_PEER_RETRY_MAX);
+	queue_delayed_work(vfio_peer_wq, &space->work, space->retry);
+}
+
 /**
  * vfio_peer_space_init - Prepare a container for peer memory
  * @space: embedded in the backend's structure
- * @reap: takes the backend's lock and removes the mappings that
- *        vfio_peer_revoked() names
+ * @reap: removes the mappings that vfio_peer_next_revoked() names, in a worker.
+ *        It waits for no lock that userspace can hold, the backend's and the
+ *        mmap_lock included. False: something was in use, and is left
+ * @max_ranges: ranges that each device may have in the container
  */
-void vfio_peer_space_init(struct vfio_peer_space *space, work_func_t reap)
+void vfio_peer_space_init(struct vfio_peer_space *space,
+			  bool (*reap)(struct vfio_peer_space *space),
+			  unsigned int max_ranges)
 {
+	space->max_ranges = max_ranges;
 	mutex_init(&space->lock);
 	INIT_LIST_HEAD(&space->domains);
 	INIT_LIST_HEAD(&space->peers);
 	INIT_LIST_HEAD(&space->revoked);
-	INIT_WORK(&space->reap, reap);
+	space->reap = reap;
+	INIT_DELAYED_WORK(&space->work, vfio_peer_reap_work);
 }
 EXPORT_SYMBOL_GPL(vfio_peer_space_init);
 
@@ -458,7 +565,7 @@ void vfio_peer_space_destroy(struct vfio_peer_space *space)
 		vfio_peer_free(peer);
 
 	/* No walk reaches the space any more, so nothing queues it again */
-	cancel_work_sync(&space->reap);
+	cancel_delayed_work_sync(&space->work);
 	mutex_destroy(&space->lock);
 }
 EXPORT_SYMBOL_GPL(vfio_peer_space_destroy);
@@ -493,15 +600,16 @@ static int vfio_peer_domain_fill_one(struct vfio_peer_space *space,
 				     struct vfio_peer_domain *pd,
 				     struct vfio_peer_range *range)
 {
+	unsigned int flags;
 	int ret = 0;
 
-	mutex_lock(&space->lock);
+	flags = vfio_peer_lock_noio(&space->lock);
 	if (range->mapped && !vfio_range_in(range, pd)) {
 		ret = vfio_range_map_domain(range, pd->domain);
 		if (!ret)
 			range->epoch = pd->epoch;
 	}
-	mutex_unlock(&space->lock);
+	vfio_peer_unlock_noio(&space->lock, flags);
 	return ret;
 }
 
@@ -570,11 +678,12 @@ int vfio_peer_attach_group(struct vfio_peer_space *space,
 			   struct iommu_domain *domain,
 			   struct iommu_group *group)
 {
+	unsigned int flags;
 	int ret;
 
-	mutex_lock(&space->lock);
+	flags = vfio_peer_lock_noio(&space->lock);
 	ret = iommu_attach_group(domain, group);
-	mutex_unlock(&space->lock);
+	vfio_peer_unlock_noio(&space->lock, flags);
 	return ret;
 }
 EXPORT_SYMBOL_GPL(vfio_peer_attach_group);
@@ -595,13 +704,38 @@ void vfio_peer_detach_group(struct vfio_peer_space *space,
 			    struct vfio_peer_domain *pd,
 			    struct iommu_group *group, bool last)
 {
-	mutex_lock(&space->lock);
+	unsigned int flags = vfio_peer_lock_noio(&space->lock);
+
 	iommu_detach_group(pd->domain, group);
 	if (last)
 		list_del(&pd->entry);
-	mutex_unlock(&space->lock);
+	vfio_peer_unlock_noio(&space->lock, flags);
 }
 EXPORT_SYMBOL_GPL(vfio_peer_detach_group);
+
+/**
+ * vfio_peer_iova_to_phys - What a domain maps at an IOVA
+ * @space: space
+ * @domain: one that vfio_peer_domain_add() was called for
+ * @iova: IOVA, whether ordinary memory, device memory or nothing is there
+ *
+ * IOMMU drivers free page tables that become empty, and walk them for a lookup
+ * without a lock. A walk from a device's side empties tables.
+ *
+ * Context: under the backend's lock, so that ordinary memory stays.
+ * Return: physical address, or 0.
+ */
+phys_addr_t vfio_peer_iova_to_phys(struct vfio_peer_space *space,
+				   struct iommu_domain *domain, dma_addr_t iova)
+{
+	phys_addr_t phys;
+
+	mutex_lock(&space->lock);
+	phys = iommu_iova_to_phys(domain, iova);
+	mutex_unlock(&space->lock);
+	return phys;
+}
+EXPORT_SYMBOL_GPL(vfio_peer_iova_to_phys);
 
 /* The device whose memory a VMA maps, or NULL */
 static struct vfio_device *vfio_peer_device(struct vm_area_struct *vma)
@@ -628,15 +762,14 @@ bool vfio_peer_vma(struct vm_area_struct *vma)
 EXPORT_SYMBOL_GPL(vfio_peer_vma);
 
 /*
- * Find what the current process has at @vaddr: physical address and size, cut
- * to what the VMA and the device have there in one piece. The file returned
- * holds a reference, which keeps the device open.
+ * Find what @mm has at @vaddr: physical address and size, cut to what the VMA
+ * and the device have there in one piece. The file returned holds a reference,
+ * which keeps the device open.
  */
-static struct file *vfio_peer_lookup(unsigned long vaddr, int prot,
-				     phys_addr_t *phys, size_t *size)
+static struct file *vfio_peer_lookup(struct mm_struct *mm, unsigned long vaddr,
+				     int prot, phys_addr_t *phys, size_t *size)
 {
 	unsigned long need = prot & IOMMU_WRITE ? VM_WRITE : VM_READ;
-	struct mm_struct *mm = current->mm;
 	struct vfio_device *device;
 	struct vm_area_struct *vma;
 	struct file *file;
@@ -686,7 +819,7 @@ static struct vfio_peer *vfio_peer_get(struct vfio_peer_space *space,
 		if (peer->peers == peers)
 			return peer;
 
-	peer = kzalloc(sizeof(*peer), GFP_KERNEL_ACCOUNT);
+	peer = kzalloc(sizeof(*peer), VFIO_GFP_USER);
 	if (!peer)
 		return NULL;
 
@@ -704,102 +837,13 @@ static struct vfio_peer *vfio_peer_get(struct vfio_peer_space *space,
 	return peer;
 }
 
-/*
- * A range is unmapped in one go, by whoever closes or resets the device. So, with
- * the page sizes that VT-d and AMD have, it has about 1024 entries of page tables
- * at most, and a user who wants more has to pay for more ranges. The size is told
- * as a ssize_t, too, where 32 bits have room for less.
- */
-static size_t vfio_range_limit(const struct vfio_peer_range *range)
-{
-	if (!IS_ALIGNED(range->iova ^ range->phys, SZ_2M))
-		return SZ_4M;
-	return min_t(size_t, SZ_2G, ALIGN_DOWN(SSIZE_MAX, SZ_2M));
-}
-
-static int vfio_peer_map_range(struct vfio_peer_space *space,
-			       struct vfio_device *device,
-			       struct vfio_peer_range *range)
-{
-	struct vfio_peer *peer = vfio_peer_get(space, device);
-	int ret = 0;
-
-	if (!peer)
-		return -ENOMEM;
-
-	mutex_lock(&space->lock);
-	if (!READ_ONCE(peer->peers->blocked))
-		ret = vfio_range_map(space, range);
-	if (!ret) {
-		list_add_tail(&range->peer_entry, &peer->ranges);
-		space->nr_ranges++;
-	}
-	mutex_unlock(&space->lock);
-	trace_vfio_peer_map(space, range->iova, range->phys, range->size, ret);
-	return ret;
-}
-
-/**
- * vfio_peer_map - Map device memory of the current process for DMA
- * @space: space
- * @ranges: list that gets one range at its end
- * @vaddr: address in the current process, page aligned
- * @iova: first IOVA, not mapped yet
- * @size: bytes to map at most
- * @prot: IOMMU_READ, IOMMU_WRITE
- *
- * Maps one piece: up to the end of the VMA or of what is contiguous, and to the
- * size that a range may have. When the device's memory is off the range is
- * suspended from the start.
- *
- * Context: under the backend's lock; takes mmap_lock. The calling task puts a
- * file, which releases the device if that was the last reference.
- * Return: bytes mapped, or -EFAULT (no such memory, or not writable for
- * IOMMU_WRITE), -ENOMEM, or what peer_range() of the device's driver or iommu_map()
- * returned; then nothing changed.
- */
-ssize_t vfio_peer_map(struct vfio_peer_space *space, struct list_head *ranges,
-		      unsigned long vaddr, dma_addr_t iova, size_t size,
-		      int prot)
-{
-	struct vfio_peer_range *range;
-	struct file *file;
-	int ret;
-
-	range = kzalloc(sizeof(*range), GFP_KERNEL_ACCOUNT);
-	if (!range)
-		return -ENOMEM;
-
-	range->iova = iova;
-	range->size = size;
-	range->prot = prot;
-	file = vfio_peer_lookup(untagged_addr(vaddr), prot, &range->phys,
-				&range->size);
-	if (IS_ERR(file)) {
-		kfree(range);
-		return PTR_ERR(file);
-	}
-
-	range->size = min(range->size, vfio_range_limit(range));
-	ret = vfio_peer_map_range(space, vfio_device_from_file(file), range);
-	fput(file);
-	if (ret) {
-		kfree(range);
-		return ret;
-	}
-
-	list_add_tail(&range->mapping_entry, ranges);
-	return range->size;
-}
-EXPORT_SYMBOL_GPL(vfio_peer_map);
-
 /**
  * vfio_peer_unmap - Unmap and free the ranges of a DMA mapping
  * @space: space
- * @ranges: list of ranges, mapped, suspended or revoked; empty afterwards
+ * @ranges: list of ranges, mapped, suspended, revoked or holes; empty afterwards
  *
  * Context: under the backend's lock.
- * Return: number of ranges.
+ * Return: number of mappings that they counted as.
  */
 unsigned int vfio_peer_unmap(struct vfio_peer_space *space,
 			     struct list_head *ranges)
@@ -812,18 +856,201 @@ unsigned int vfio_peer_unmap(struct vfio_peer_space *space,
 		mutex_lock(&space->lock);
 		vfio_range_unmap(space, range);
 		list_del(&range->peer_entry);
-		if (!range->revoked)
-			space->nr_ranges--;
+		if (range->peer)
+			vfio_range_forget_peer(range);
+		else if (!range->hole)
+			space->nr_revoked--;
 		mutex_unlock(&space->lock);
 
+		count += range->counted;
 		list_del(&range->mapping_entry);
 		kfree(range);
-		count++;
 		cond_resched();
 	}
 	return count;
 }
 EXPORT_SYMBOL_GPL(vfio_peer_unmap);
+
+/*
+ * A range is unmapped in one go, by whoever closes or resets the device. So, with
+ * the page sizes that VT-d and AMD have, it has 1024 entries of page tables at
+ * most. It ends where a page table does, which then goes with it.
+ */
+static size_t vfio_range_limit(const struct vfio_peer_range *range)
+{
+	bool large = !range->small && IS_ALIGNED(range->iova ^ range->phys, SZ_2M);
+	size_t unit = large ? SZ_1G : SZ_4M;
+
+	return unit - (range->iova & (unit - 1));
+}
+
+static int vfio_peer_map_range(struct vfio_peer *peer,
+			       struct vfio_peer_range *range)
+{
+	struct vfio_peer_space *space = peer->space;
+	unsigned int flags;
+	int ret = 0;
+
+	flags = vfio_peer_lock_noio(&space->lock);
+	if (peer->nr_ranges >= space->max_ranges)
+		ret = -ENOSPC;
+	else if (!READ_ONCE(peer->peers->blocked))
+		ret = vfio_range_map(space, range);
+	if (!ret) {
+		range->peer = peer;
+		list_add_tail(&range->peer_entry, &peer->ranges);
+		peer->nr_ranges++;
+		space->nr_ranges++;
+	}
+	vfio_peer_unlock_noio(&space->lock, flags);
+	trace_vfio_peer_map(space, range->iova, range->phys, range->size, ret);
+	return ret;
+}
+
+/* Map what begins at @done in @request, at most up to its end, as a range of its own */
+static ssize_t vfio_peer_map_next(struct vfio_peer *peer,
+				  struct list_head *ranges,
+				  const struct vfio_peer_request *request,
+				  phys_addr_t phys, size_t done)
+{
+	struct vfio_peer_range *range;
+	int ret;
+
+	range = kzalloc(sizeof(*range), VFIO_GFP_USER);
+	if (!range)
+		return -ENOMEM;
+
+	range->iova = request->iova + done;
+	range->phys = phys + done;
+	range->prot = request->prot;
+	range->small = request->small;
+	range->counted = !done;
+	range->size = min(request->size - done, vfio_range_limit(range));
+	ret = vfio_peer_map_range(peer, range);
+	if (ret) {
+		kfree(range);
+		return ret;
+	}
+
+	list_add_tail(&range->mapping_entry, ranges);
+	return range->size;
+}
+
+/* Map all of @request, in ranges; or nothing */
+static int vfio_peer_map_all(struct vfio_peer_space *space,
+			     struct vfio_device *device,
+			     struct list_head *ranges,
+			     const struct vfio_peer_request *request,
+			     phys_addr_t phys)
+{
+	struct vfio_peer *peer = vfio_peer_get(space, device);
+	LIST_HEAD(new);
+	size_t done = 0;
+	ssize_t ret;
+
+	if (!peer)
+		return -ENOMEM;
+
+	while (done < request->size) {
+		ret = vfio_peer_map_next(peer, &new, request, phys, done);
+		if (ret < 0) {
+			vfio_peer_unmap(space, &new);
+			return ret;
+		}
+		done += ret;
+		cond_resched();
+	}
+	list_splice_tail(&new, ranges);
+	return 0;
+}
+
+/**
+ * vfio_peer_map - Map device memory of a process for DMA
+ * @space: space
+ * @ranges: list that gets ranges at its end
+ * @request: what to map; its size is cut to what is mapped
+ *
+ * Maps one piece: up to the end of the VMA or of what is contiguous, and to the
+ * size that counts as one mapping. When the device's memory is off the ranges are
+ * suspended from the start.
+ *
+ * Context: under the backend's lock; takes mmap_lock. The calling task puts a
+ * file, which releases the device if that was the last reference.
+ * Return: 0, or -EFAULT (no such memory, or not writable for IOMMU_WRITE), what
+ * peer_range() of the device's driver returned, -ENOMEM, -ENOSPC (too many ranges
+ * of that device), or what iommu_map() returned; then nothing is mapped.
+ */
+int vfio_peer_map(struct vfio_peer_space *space, struct list_head *ranges,
+		  struct vfio_peer_request *request)
+{
+	phys_addr_t phys;
+	struct file *file;
+	int ret;
+
+	request->size = min(request->size, VFIO_PEER_ENTRY_SIZE);
+	file = vfio_peer_lookup(request->mm, untagged_addr(request->vaddr),
+				request->prot, &phys, &request->size);
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+
+	ret = vfio_peer_map_all(space, vfio_device_from_file(file), ranges,
+				request, phys);
+	fput(file);
+	return ret;
+}
+EXPORT_SYMBOL_GPL(vfio_peer_map);
+
+/* Bytes from @vaddr on of a VMA of memory without reference counts, or 0 */
+static size_t vfio_pfnmap_size(struct mm_struct *mm, unsigned long vaddr)
+{
+	struct vm_area_struct *vma;
+	size_t size = 0;
+
+	mmap_read_lock(mm);
+	vma = vma_lookup(mm, vaddr);
+	if (vma && vma->vm_flags & VM_PFNMAP)
+		size = vma->vm_end - vaddr;
+	mmap_read_unlock(mm);
+	return size;
+}
+
+/**
+ * vfio_peer_skip - Leave memory out that nobody takes back
+ * @ranges: list that gets one range at its end
+ * @mm: address space of the process whose DMA mapping it is; has users
+ * @vaddr: address there, page aligned
+ * @iova: first IOVA, not mapped yet
+ * @size: bytes to leave out at most
+ *
+ * For mappings that were made while there was no IOMMU, and so for any memory. The
+ * range is neither mapped now nor later; it keeps the IOVAs from being taken for
+ * ordinary memory. It goes up to the end of the VMA at most.
+ *
+ * Context: under the backend's lock; takes mmap_lock.
+ * Return: bytes left out, or -EFAULT (there is no such memory any more), -ENOMEM.
+ */
+ssize_t vfio_peer_skip(struct list_head *ranges, struct mm_struct *mm,
+		       unsigned long vaddr, dma_addr_t iova, size_t size)
+{
+	size_t max = vfio_pfnmap_size(mm, untagged_addr(vaddr));
+	struct vfio_peer_range *range;
+
+	if (!max)
+		return -EFAULT;
+
+	range = kzalloc(sizeof(*range), VFIO_GFP_USER);
+	if (!range)
+		return -ENOMEM;
+
+	range->iova = iova;
+	range->size = min3(size, max, (size_t)PAGE_ALIGN_DOWN(SSIZE_MAX));
+	range->hole = true;
+	range->counted = true;
+	INIT_LIST_HEAD(&range->peer_entry);
+	list_add_tail(&range->mapping_entry, ranges);
+	return range->size;
+}
+EXPORT_SYMBOL_GPL(vfio_peer_skip);
 
 /**
  * vfio_peer_space_show - Tell how much device memory a space has mapped
@@ -857,26 +1084,62 @@ void vfio_peer_space_show(struct vfio_peer_space *space, struct seq_file *m)
 EXPORT_SYMBOL_GPL(vfio_peer_space_show);
 
 /**
- * vfio_peer_revoked - Name a mapping that has lost device memory
+ * vfio_peer_nr_revoked - How many ranges wait for their mappings to be removed?
+ * @space: space
+ *
+ * Context: may sleep.
+ */
+unsigned long vfio_peer_nr_revoked(struct vfio_peer_space *space)
+{
+	unsigned long nr;
+
+	mutex_lock(&space->lock);
+	nr = space->nr_revoked;
+	mutex_unlock(&space->lock);
+	return nr;
+}
+EXPORT_SYMBOL_GPL(vfio_peer_nr_revoked);
+
+/**
+ * vfio_peer_next_revoked - Name a mapping that has lost device memory
  * @space: space
  * @iova: gets an IOVA inside of the mapping
+ *
+ * The next call names another range, if there is one: vfio_peer_nr_revoked() calls
+ * name all mappings, though some of them remain.
  *
  * Context: under the backend's lock.
  * Return: false when there is none.
  */
-bool vfio_peer_revoked(struct vfio_peer_space *space, dma_addr_t *iova)
+bool vfio_peer_next_revoked(struct vfio_peer_space *space, dma_addr_t *iova)
 {
 	struct vfio_peer_range *range;
 
 	mutex_lock(&space->lock);
 	range = list_first_entry_or_null(&space->revoked,
 					 struct vfio_peer_range, peer_entry);
-	if (range)
+	if (range) {
 		*iova = range->iova;
+		list_move_tail(&range->peer_entry, &space->revoked);
+	}
 	mutex_unlock(&space->lock);
 	return range;
 }
-EXPORT_SYMBOL_GPL(vfio_peer_revoked);
+EXPORT_SYMBOL_GPL(vfio_peer_next_revoked);
+
+/**
+ * vfio_peer_reap - Something that kept the reaper from its work is gone
+ * @space: space
+ *
+ * Context: any but in the space's lock.
+ */
+void vfio_peer_reap(struct vfio_peer_space *space)
+{
+	/* What is revoked just now queues the work itself */
+	if (!list_empty(&space->revoked))
+		queue_delayed_work(vfio_peer_wq, &space->work, 0);
+}
+EXPORT_SYMBOL_GPL(vfio_peer_reap);
 
 /**
  * vfio_peer_init - Module initialisation
@@ -885,7 +1148,7 @@ EXPORT_SYMBOL_GPL(vfio_peer_revoked);
  */
 int __init vfio_peer_init(void)
 {
-	vfio_peer_wq = alloc_workqueue("vfio-peer", WQ_UNBOUND, 0);
+	vfio_peer_wq = alloc_workqueue("vfio-peer", WQ_UNBOUND | WQ_SYSFS, 0);
 	return vfio_peer_wq ? 0 : -ENOMEM;
 }
 

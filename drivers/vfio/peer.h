@@ -12,6 +12,7 @@
 #include <linux/types.h>
 #include <linux/workqueue.h>
 
+struct mm_struct;
 struct seq_file;
 struct vfio_device;
 struct vfio_peer;
@@ -25,20 +26,28 @@ struct vm_area_struct;
  * @domains: vfio_peer_domain, which all ranges are mapped in; in a new one, not yet
  * @peers: vfio_peer, one for each device that was ever mapped
  * @revoked: vfio_peer_range, unmapped for good; their mappings shall be reaped
- * @reap: queued for each entry of @revoked
+ * @work: queued for each entry of @revoked
  * @nr_ranges: in the lists of @peers
  * @nr_mapped: how many of these are mapped
+ * @nr_revoked: in @revoked
  * @epoch: counts the domains that were ever added
+ * @max_ranges: how many each device may have here; constant
+ * @reap: what @work calls; constant
+ * @retry: how long @work waited last, in jiffies; its own
  */
 struct vfio_peer_space {
 	struct mutex lock;	/* all that follows */
 	struct list_head domains;
 	struct list_head peers;
 	struct list_head revoked;
-	struct work_struct reap;
+	struct delayed_work work;
 	unsigned long nr_ranges;
 	unsigned long nr_mapped;
+	unsigned long nr_revoked;
 	u64 epoch;
+	unsigned int max_ranges;
+	bool (*reap)(struct vfio_peer_space *space);
+	unsigned long retry;
 };
 
 /**
@@ -61,52 +70,81 @@ struct vfio_peer_domain {
 /**
  * struct vfio_peer_range - the part of a DMA mapping that is one device's memory
  * @mapping_entry: in the mapping's list, by IOVA; under the backend's lock
- * @peer_entry: in vfio_peer.ranges or vfio_peer_space.revoked
+ * @peer_entry: in vfio_peer.ranges or vfio_peer_space.revoked; a hole is in neither
+ * @peer: NULL once it is revoked, and for a hole
  * @iova: first IOVA
  * @phys: first physical address
  * @size: in bytes
  * @epoch: vfio_peer_space.epoch when it was mapped, or that of the domain which has
  *         got it since
  * @prot: IOMMU_READ, IOMMU_WRITE
+ * @small: with the smallest pages that there are
+ * @counted: as one of the container's mappings, with those that follow it up to the
+ *           next one that is counted
  * @mapped: in the domains of the space; otherwise suspended or revoked
- * @revoked: in vfio_peer_space.revoked
+ * @hole: no peer's memory, and never mapped: see vfio_peer_skip()
  *
- * vfio_peer_space.lock protects @peer_entry, @epoch, @mapped and @revoked. The
- * rest is constant.
+ * vfio_peer_space.lock protects @peer_entry, @peer, @epoch and @mapped. The rest
+ * is constant.
  */
 struct vfio_peer_range {
 	struct list_head mapping_entry;
 	struct list_head peer_entry;
+	struct vfio_peer *peer;
 	dma_addr_t iova;
 	phys_addr_t phys;
 	size_t size;
 	u64 epoch;
 	int prot;
+	bool small;
+	bool counted;
 	bool mapped;
-	bool revoked;
+	bool hole;
+};
+
+/**
+ * struct vfio_peer_request - device memory to be mapped for DMA
+ * @mm: address space of the process; has users
+ * @vaddr: address there, page aligned
+ * @iova: first IOVA, not mapped yet
+ * @size: bytes to map at most
+ * @prot: IOMMU_READ, IOMMU_WRITE
+ * @small: with the smallest pages that there are
+ */
+struct vfio_peer_request {
+	struct mm_struct *mm;
+	unsigned long vaddr;
+	dma_addr_t iova;
+	size_t size;
+	int prot;
+	bool small;
 };
 
 /**
  * struct vfio_peer_gap - walk over what of a mapping is not device memory
  * @iova: first IOVA of this gap
- * @end: its end, exclusive
+ * @size: its size, in bytes
  * @ranges: the mapping's list
  * @pos: range that ends this gap, or @ranges
- * @mapping_end: end of the mapping, exclusive
+ * @mapping_iova: first IOVA of the mapping
+ * @mapping_size: its size, in bytes
+ *
+ * There may be no IOVA behind a gap or a mapping, so there are no ends. Whoever
+ * takes a part from the start of the gap moves @iova and makes @size less.
  */
 struct vfio_peer_gap {
 	dma_addr_t iova;
-	dma_addr_t end;
+	u64 size;
 	const struct list_head *ranges;
 	const struct list_head *pos;
-	dma_addr_t mapping_end;
+	dma_addr_t mapping_iova;
+	u64 mapping_size;
 };
 
 bool vfio_peer_first_gap(struct vfio_peer_gap *gap,
 			 const struct list_head *ranges, dma_addr_t iova,
-			 dma_addr_t end);
+			 u64 size);
 bool vfio_peer_next_gap(struct vfio_peer_gap *gap);
-bool vfio_peer_in_range(const struct list_head *ranges, dma_addr_t iova);
 
 /* Device side, for vfio_main.c */
 int vfio_peers_init(struct vfio_device *device);
@@ -114,7 +152,9 @@ void vfio_peers_revoke(struct vfio_device *device);
 void vfio_peers_release(struct vfio_device *device);
 
 /* Container side, for the IOMMU backend */
-void vfio_peer_space_init(struct vfio_peer_space *space, work_func_t reap);
+void vfio_peer_space_init(struct vfio_peer_space *space,
+			  bool (*reap)(struct vfio_peer_space *space),
+			  unsigned int max_ranges);
 void vfio_peer_space_destroy(struct vfio_peer_space *space);
 void vfio_peer_domain_add(struct vfio_peer_space *space,
 			  struct vfio_peer_domain *pd,
@@ -130,13 +170,18 @@ int vfio_peer_attach_group(struct vfio_peer_space *space,
 void vfio_peer_detach_group(struct vfio_peer_space *space,
 			    struct vfio_peer_domain *pd,
 			    struct iommu_group *group, bool last);
+phys_addr_t vfio_peer_iova_to_phys(struct vfio_peer_space *space,
+				   struct iommu_domain *domain, dma_addr_t iova);
 bool vfio_peer_vma(struct vm_area_struct *vma);
-ssize_t vfio_peer_map(struct vfio_peer_space *space, struct list_head *ranges,
-		      unsigned long vaddr, dma_addr_t iova, size_t size,
-		      int prot);
+int vfio_peer_map(struct vfio_peer_space *space, struct list_head *ranges,
+		  struct vfio_peer_request *request);
+ssize_t vfio_peer_skip(struct list_head *ranges, struct mm_struct *mm,
+		       unsigned long vaddr, dma_addr_t iova, size_t size);
 unsigned int vfio_peer_unmap(struct vfio_peer_space *space,
 			     struct list_head *ranges);
 void vfio_peer_space_show(struct vfio_peer_space *space, struct seq_file *m);
-bool vfio_peer_revoked(struct vfio_peer_space *space, dma_addr_t *iova);
+unsigned long vfio_peer_nr_revoked(struct vfio_peer_space *space);
+bool vfio_peer_next_revoked(struct vfio_peer_space *space, dma_addr_t *iova);
+void vfio_peer_reap(struct vfio_peer_space *space);
 
 #endif

@@ -2,35 +2,36 @@
 /*
  * The gaps between the ranges of peer memory in one DMA mapping.
  *
- * A mapping is a run of IOVAs, [iova, end). Its ranges are disjoint, lie in it
- * and are sorted. What is between them, before the first and after the last is
- * ordinary memory.
+ * A mapping is a run of IOVAs. Its ranges are disjoint, lie in it and are sorted.
+ * What is between them, before the first and after the last is ordinary memory.
+ *
+ * A mapping may end where IOVAs end, so an IOVA behind it may not exist. A walk
+ * counts in bytes from the mapping's start instead.
  */
 
 #include <linux/module.h>
 
 #include "peer.h"
 
-/* Go to the next gap that begins at @iova or later and is not empty */
-static bool vfio_peer_gap_from(struct vfio_peer_gap *gap, dma_addr_t iova)
+/* Go to the next gap that begins at @offset or later and is not empty */
+static bool vfio_peer_gap_from(struct vfio_peer_gap *gap, u64 offset)
 {
+	u64 end = gap->mapping_size;
 	struct vfio_peer_range *range;
 
-	while (gap->pos != gap->ranges) {
+	for (; gap->pos != gap->ranges; gap->pos = gap->pos->next) {
 		range = list_entry(gap->pos, struct vfio_peer_range,
 				   mapping_entry);
-		if (iova < range->iova) {
-			gap->iova = iova;
-			gap->end = range->iova;
-			return true;
+		if (offset < range->iova - gap->mapping_iova) {
+			end = range->iova - gap->mapping_iova;
+			break;
 		}
-		iova = range->iova + range->size;
-		gap->pos = gap->pos->next;
+		offset = range->iova - gap->mapping_iova + range->size;
 	}
 
-	gap->iova = iova;
-	gap->end = gap->mapping_end;
-	return iova < gap->mapping_end;
+	gap->iova = gap->mapping_iova + offset;
+	gap->size = end - offset;
+	return gap->size;
 }
 
 /**
@@ -38,49 +39,31 @@ static bool vfio_peer_gap_from(struct vfio_peer_gap *gap, dma_addr_t iova)
  * @gap: the first gap that is not empty
  * @ranges: list of vfio_peer_range
  * @iova: start of the mapping
- * @end: its end, exclusive
+ * @size: its size, in bytes
  *
  * Context: the ranges may not change during the walk.
  * Return: false when there is no gap.
  */
 bool vfio_peer_first_gap(struct vfio_peer_gap *gap,
 			 const struct list_head *ranges, dma_addr_t iova,
-			 dma_addr_t end)
+			 u64 size)
 {
 	gap->ranges = ranges;
 	gap->pos = ranges->next;
-	gap->mapping_end = end;
-	return vfio_peer_gap_from(gap, iova);
+	gap->mapping_iova = iova;
+	gap->mapping_size = size;
+	return vfio_peer_gap_from(gap, 0);
 }
 EXPORT_SYMBOL_GPL(vfio_peer_first_gap);
 
 /**
  * vfio_peer_next_gap - Go on with a walk
- * @gap: a gap that vfio_peer_first_gap() or this function found
+ * @gap: a gap that vfio_peer_first_gap() or this function found, or the rest of it
  *
  * Return: false when there is no more.
  */
 bool vfio_peer_next_gap(struct vfio_peer_gap *gap)
 {
-	return vfio_peer_gap_from(gap, gap->end);
+	return vfio_peer_gap_from(gap, gap->iova - gap->mapping_iova + gap->size);
 }
 EXPORT_SYMBOL_GPL(vfio_peer_next_gap);
-
-/**
- * vfio_peer_in_range - Is there device memory at an IOVA of a mapping?
- * @ranges: list of vfio_peer_range
- * @iova: IOVA of the mapping
- *
- * Context: the ranges may not change meanwhile. Takes a step for each up to @iova.
- */
-bool vfio_peer_in_range(const struct list_head *ranges, dma_addr_t iova)
-{
-	struct vfio_peer_range *range;
-
-	list_for_each_entry(range, ranges, mapping_entry) {
-		if (iova < range->iova + range->size)
-			return iova >= range->iova;
-	}
-	return false;
-}
-EXPORT_SYMBOL_GPL(vfio_peer_in_range);

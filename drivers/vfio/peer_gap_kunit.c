@@ -11,7 +11,7 @@
 #include "peer.h"
 
 #define PAGE	0x1000UL
-#define BASE	0x40000000UL	/* of each mapping */
+#define BASE	0x40000000UL	/* of a mapping */
 #define MOST	8		/* pages of a mapping, and so ranges or gaps of it */
 
 /* First and last page of a range or a gap, counted from the mapping's start */
@@ -94,15 +94,21 @@ static void gap_case_name(const struct gap_case *c, char *desc)
 
 KUNIT_ARRAY_PARAM(gap, gap_cases, gap_case_name);
 
+/* Of a mapping that ends where IOVAs end */
+static dma_addr_t last_base(unsigned int pages)
+{
+	return (dma_addr_t)0 - pages * PAGE;
+}
+
 /* Make a mapping's list of @runs, in the memory that @ranges points to */
 static void make_list(struct list_head *list, struct vfio_peer_range *ranges,
-		      const struct runs *runs)
+		      dma_addr_t base, const struct runs *runs)
 {
 	unsigned int i;
 
 	INIT_LIST_HEAD(list);
 	for (i = 0; i < runs->count; i++) {
-		ranges[i].iova = BASE + runs->run[i].first * PAGE;
+		ranges[i].iova = base + runs->run[i].first * PAGE;
 		ranges[i].size = (runs->run[i].last - runs->run[i].first + 1) *
 				 PAGE;
 		list_add_tail(&ranges[i].mapping_entry, list);
@@ -110,37 +116,48 @@ static void make_list(struct list_head *list, struct vfio_peer_range *ranges,
 }
 
 /* What the code under test finds; stops at one more than there can be */
-static void walk(const struct list_head *list, unsigned int pages,
-		 struct runs *found)
+static void walk(const struct list_head *list, dma_addr_t base,
+		 unsigned int pages, struct runs *found)
 {
 	struct vfio_peer_gap gap;
 	struct run *run;
 	bool more;
 
 	memset(found, 0, sizeof(*found));
-	for (more = vfio_peer_first_gap(&gap, list, BASE, BASE + pages * PAGE);
+	for (more = vfio_peer_first_gap(&gap, list, base, pages * PAGE);
 	     more && found->count < MOST; more = vfio_peer_next_gap(&gap)) {
 		run = &found->run[found->count++];
-		run->first = (gap.iova - BASE) / PAGE;
-		run->last = (gap.end - BASE) / PAGE - 1;
+		run->first = (gap.iova - base) / PAGE;
+		run->last = run->first + gap.size / PAGE - 1;
+		/* As if a user had dealt with the first page */
+		gap.iova += PAGE;
+		gap.size -= PAGE;
+	}
+}
+
+static void gap_check(struct kunit *test, const struct gap_case *c,
+		      dma_addr_t base)
+{
+	struct vfio_peer_range ranges[MOST] = { };
+	struct list_head list;
+	struct runs found;
+	unsigned int i;
+
+	make_list(&list, ranges, base, &c->ranges);
+	walk(&list, base, c->pages, &found);
+	KUNIT_ASSERT_EQ(test, found.count, c->gaps.count);
+	for (i = 0; i < found.count; i++) {
+		KUNIT_EXPECT_EQ(test, found.run[i].first, c->gaps.run[i].first);
+		KUNIT_EXPECT_EQ(test, found.run[i].last, c->gaps.run[i].last);
 	}
 }
 
 static void gap_table(struct kunit *test)
 {
 	const struct gap_case *c = test->param_value;
-	struct vfio_peer_range ranges[MOST] = { };
-	struct list_head list;
-	struct runs found;
-	unsigned int i;
 
-	make_list(&list, ranges, &c->ranges);
-	walk(&list, c->pages, &found);
-	KUNIT_ASSERT_EQ(test, found.count, c->gaps.count);
-	for (i = 0; i < found.count; i++) {
-		KUNIT_EXPECT_EQ(test, found.run[i].first, c->gaps.run[i].first);
-		KUNIT_EXPECT_EQ(test, found.run[i].last, c->gaps.run[i].last);
-	}
+	gap_check(test, c, BASE);
+	gap_check(test, c, last_base(c->pages));
 }
 
 /*
@@ -166,47 +183,43 @@ static void model(unsigned int pages, unsigned int mask, bool value,
 	}
 }
 
-/* The pages that are in a range, one bit each */
-static unsigned int pages_in_range(const struct list_head *list,
-				   unsigned int pages)
+/* Every set of pages that are a BAR's, in every way to cut it into ranges */
+static void gap_all_at(struct kunit *test, struct vfio_peer_range *ranges,
+		       dma_addr_t base, unsigned int pages)
 {
-	unsigned int i, mask = 0;
+	struct runs want, in, found;
+	unsigned int mask, cuts;
+	struct list_head list;
 
-	for (i = 0; i < pages; i++) {
-		if (vfio_peer_in_range(list, BASE + i * PAGE))
-			mask |= BIT(i);
-	}
-	return mask;
+	for (mask = 0; mask < BIT(pages); mask++)
+		for (cuts = 0; cuts < BIT(pages); cuts++) {
+			/* What cuts no range makes no difference */
+			if (cuts & ~mask)
+				continue;
+			model(pages, mask, true, cuts, &in);
+			model(pages, mask, false, 0, &want);
+			make_list(&list, ranges, base, &in);
+			walk(&list, base, pages, &found);
+			if (!memcmp(&found, &want, sizeof(want)))
+				continue;
+			KUNIT_FAIL(test, "%u pages, BARs %#x, cuts %#x", pages,
+				   mask, cuts);
+			return;
+		}
 }
 
-/* Every set of pages that are a BAR's, in every way to cut it into ranges */
 static void gap_exhaustive(struct kunit *test)
 {
 	struct vfio_peer_range *ranges;
-	struct runs want, in, found;
-	unsigned int pages, mask, cuts;
-	struct list_head list;
+	unsigned int pages;
 
 	ranges = kunit_kcalloc(test, MOST, sizeof(*ranges), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, ranges);
 
-	for (pages = 0; pages <= MOST; pages++)
-		for (mask = 0; mask < BIT(pages); mask++)
-			for (cuts = 0; cuts < BIT(pages); cuts++) {
-				/* What cuts no range makes no difference */
-				if (cuts & ~mask)
-					continue;
-				model(pages, mask, true, cuts, &in);
-				model(pages, mask, false, 0, &want);
-				make_list(&list, ranges, &in);
-				walk(&list, pages, &found);
-				if (!memcmp(&found, &want, sizeof(want)) &&
-				    pages_in_range(&list, pages) == mask)
-					continue;
-				KUNIT_FAIL(test, "%u pages, BARs %#x, cuts %#x",
-					   pages, mask, cuts);
-				return;
-			}
+	for (pages = 0; pages <= MOST; pages++) {
+		gap_all_at(test, ranges, BASE, pages);
+		gap_all_at(test, ranges, last_base(pages), pages);
+	}
 }
 
 /* A walk may be left at any gap; what follows must not be touched by it */
@@ -217,9 +230,9 @@ static void gap_ranges_unchanged(struct kunit *test)
 	struct list_head list;
 	struct runs found;
 
-	make_list(&list, ranges, &runs);
-	walk(&list, MOST, &found);
-	walk(&list, MOST, &found);
+	make_list(&list, ranges, BASE, &runs);
+	walk(&list, BASE, MOST, &found);
+	walk(&list, BASE, MOST, &found);
 	KUNIT_EXPECT_EQ(test, found.count, 3u);
 	KUNIT_EXPECT_PTR_EQ(test, list.next, &ranges[0].mapping_entry);
 	KUNIT_EXPECT_PTR_EQ(test, list.prev, &ranges[1].mapping_entry);

@@ -24,6 +24,8 @@
  * process holds type1's lock. Then a process can make itself wait for another one
  * that it shares memory or its container with. Nobody else waits for either.
  *
+ * The kernel may lack peer memory or PASIDs: the device then does without.
+ *
  * Locks, outermost first: those of VFIO that are held around the calls of
  * vfio_device_ops; type1's device_list_lock around dma_unmap(); @unpin; type1's
  * lock, in vfio_unpin_pages(). @lock is a leaf. The thread holds none of ours
@@ -43,6 +45,7 @@
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 
+#include "vfio.h"
 #include "vfio_test.h"
 
 #define VFIO_TEST_MAX_DEVICES	8
@@ -67,10 +70,12 @@ struct vfio_test_window {
 /**
  * struct vfio_test_pin - a page that is pinned
  * @pasid: PASID that it was pinned under
+ * @held: dma_unmap() leaves it
  * @iova: where it is
  */
 struct vfio_test_pin {
 	u32 pasid;
+	bool held;
 	u64 iova;
 };
 
@@ -136,29 +141,32 @@ static u32 vfio_test_pin(struct vfio_test_device *test,
 
 	/* There is room: only jobs pin, one at a time, and the last one is done */
 	spin_lock(&test->lock);
-	test->pins[test->npins].pasid = job->pasid;
-	test->pins[test->npins].iova = job->iova;
-	test->npins++;
+	test->pins[test->npins++] = (struct vfio_test_pin) {
+		.pasid = job->pasid,
+		.held = job->command == VFIO_TEST_HOLD,
+		.iova = job->iova,
+	};
 	spin_unlock(&test->lock);
 	return VFIO_TEST_DONE;
 }
 
 static bool vfio_test_pin_matches(const struct vfio_test_pin *pin, u32 pasid,
-				  u64 first, u64 last)
+				  bool held, u64 first, u64 last)
 {
-	return (!pasid || pin->pasid == pasid) &&
+	return (!pasid || pin->pasid == pasid) && (held || !pin->held) &&
 	       pin->iova >= first && pin->iova <= last;
 }
 
 /* Take a pin of a PASID, 0: of any, in a range out of the list, if there is one */
 static bool vfio_test_take_pin(struct vfio_test_device *test, u32 pasid,
-			       u64 first, u64 last, u64 *iova)
+			       bool held, u64 first, u64 last, u64 *iova)
 {
 	unsigned int i;
 
 	spin_lock(&test->lock);
 	for (i = 0; i < test->npins; i++) {
-		if (vfio_test_pin_matches(&test->pins[i], pasid, first, last)) {
+		if (vfio_test_pin_matches(&test->pins[i], pasid, held, first,
+					  last)) {
 			*iova = test->pins[i].iova;
 			test->pins[i] = test->pins[--test->npins];
 			spin_unlock(&test->lock);
@@ -170,17 +178,18 @@ static bool vfio_test_take_pin(struct vfio_test_device *test, u32 pasid,
 }
 
 /*
- * Unpin what a PASID, 0: any, has pinned in a range. Nothing of it is left when
- * this returns, even if somebody else is unpinning as well. False: there was none.
+ * Unpin what a PASID, 0: any, has pinned in a range; what is held, only with @held.
+ * Nothing of it is left when this returns, even if somebody else is unpinning as
+ * well. False: there was none.
  */
-static bool vfio_test_unpin(struct vfio_test_device *test, u32 pasid, u64 first,
-			    u64 last)
+static bool vfio_test_unpin(struct vfio_test_device *test, u32 pasid, bool held,
+			    u64 first, u64 last)
 {
 	bool found = false;
 	u64 iova;
 
 	mutex_lock(&test->unpin);
-	while (vfio_test_take_pin(test, pasid, first, last, &iova)) {
+	while (vfio_test_take_pin(test, pasid, held, first, last, &iova)) {
 		vfio_unpin_pages(&test->vdev, iova, 1);
 		found = true;
 	}
@@ -193,9 +202,11 @@ static u32 vfio_test_execute(struct vfio_test_device *test,
 {
 	switch (job->command) {
 	case VFIO_TEST_PIN:
+	case VFIO_TEST_HOLD:
 		return vfio_test_pin(test, job);
 	case VFIO_TEST_UNPIN:
-		return vfio_test_unpin(test, job->pasid, job->iova, job->iova) ?
+		return vfio_test_unpin(test, job->pasid, true, job->iova,
+				       job->iova) ?
 			VFIO_TEST_DONE : VFIO_TEST_NO_PIN;
 	default:
 		return vfio_test_rw(test, job);
@@ -214,7 +225,7 @@ static u32 vfio_test_permitted(struct vfio_test_device *test,
 	if (job->iova < window->first || job->iova > window->last ||
 	    job->length - 1 > window->last - job->iova)
 		return VFIO_TEST_NO_WINDOW;
-	if (job->command == VFIO_TEST_PIN &&
+	if ((job->command == VFIO_TEST_PIN || job->command == VFIO_TEST_HOLD) &&
 	    (test->unmapping || test->npins == VFIO_TEST_MAX_PINS))
 		return VFIO_TEST_NO_PIN;
 	return VFIO_TEST_DONE;
@@ -307,6 +318,7 @@ static void vfio_test_timeout(struct work_struct *work)
 
 /* vfio_device_ops */
 
+#ifdef VFIO_DEVICE_FEATURE_PASID
 static int vfio_test_pasid_allow(struct vfio_device *vdev, u32 pasid,
 				 u64 first, u64 last)
 {
@@ -314,14 +326,13 @@ static int vfio_test_pasid_allow(struct vfio_device *vdev, u32 pasid,
 	struct vfio_test_window *window;
 	int ret;
 
-	window = kmalloc(sizeof(*window), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	window = kmalloc(sizeof(*window), VFIO_GFP_USER);
 	if (!window)
 		return -ENOMEM;
 	window->first = first;
 	window->last = last;
 
-	ret = xa_insert(&test->windows, pasid, window,
-			GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	ret = xa_insert(&test->windows, pasid, window, VFIO_GFP_USER);
 	if (ret)
 		kfree(window);
 	return ret;
@@ -338,8 +349,9 @@ static void vfio_test_pasid_revoke(struct vfio_device *vdev, u32 pasid)
 	kfree(window);
 
 	vfio_test_break_off(test, pasid, 0);
-	vfio_test_unpin(test, pasid, 0, U64_MAX);
+	vfio_test_unpin(test, pasid, true, 0, U64_MAX);
 }
+#endif
 
 static void vfio_test_dma_unmap(struct vfio_device *vdev, u64 iova, u64 length)
 {
@@ -350,7 +362,8 @@ static void vfio_test_dma_unmap(struct vfio_device *vdev, u64 iova, u64 length)
 	spin_unlock(&test->lock);
 
 	vfio_test_break_off(test, 0, VFIO_TEST_PIN);
-	vfio_test_unpin(test, 0, iova, iova + (length - 1));
+	vfio_test_break_off(test, 0, VFIO_TEST_HOLD);
+	vfio_test_unpin(test, 0, false, iova, iova + (length - 1));
 
 	spin_lock(&test->lock);
 	test->unmapping--;
@@ -360,7 +373,7 @@ static void vfio_test_dma_unmap(struct vfio_device *vdev, u64 iova, u64 length)
 static void vfio_test_reset(struct vfio_test_device *test)
 {
 	vfio_test_break_off(test, 0, 0);
-	vfio_test_unpin(test, 0, 0, U64_MAX);
+	vfio_test_unpin(test, 0, true, 0, U64_MAX);
 }
 
 static int vfio_test_open(struct vfio_device *vdev)
@@ -405,6 +418,7 @@ static bool vfio_test_job_valid(const struct vfio_test_job *job)
 		       job->offset <= VFIO_TEST_MEM_SIZE - job->length;
 	case VFIO_TEST_PIN:
 	case VFIO_TEST_UNPIN:
+	case VFIO_TEST_HOLD:
 		return PAGE_ALIGNED(job->iova) && job->length == PAGE_SIZE &&
 		       !job->offset;
 	default:
@@ -480,6 +494,7 @@ static int vfio_test_mmap(struct vfio_device *vdev, struct vm_area_struct *vma)
 			       vma->vm_page_prot);
 }
 
+#ifdef VFIO_DMA_PEER_REVOKE
 static int vfio_test_peer_range(struct vfio_device *vdev,
 				struct vm_area_struct *vma,
 				phys_addr_t *start, size_t *size)
@@ -491,6 +506,7 @@ static int vfio_test_peer_range(struct vfio_device *vdev,
 	*size = VFIO_TEST_MEM_SIZE - offset;
 	return 0;
 }
+#endif
 
 static long vfio_test_get_info(void __user *arg)
 {
@@ -578,9 +594,13 @@ static const struct vfio_device_ops vfio_test_ops = {
 	.ioctl		= vfio_test_ioctl,
 	.mmap		= vfio_test_mmap,
 	.dma_unmap	= vfio_test_dma_unmap,
+#ifdef VFIO_DMA_PEER_REVOKE
 	.peer_range	= vfio_test_peer_range,
+#endif
+#ifdef VFIO_DEVICE_FEATURE_PASID
 	.pasid_allow	= vfio_test_pasid_allow,
 	.pasid_revoke	= vfio_test_pasid_revoke,
+#endif
 };
 
 static int vfio_test_probe(struct platform_device *pdev)

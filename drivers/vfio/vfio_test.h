@@ -24,7 +24,7 @@
  * @command: what
  * @iova: where in the container
  * @offset: where in the memory region; READ and WRITE only, otherwise 0
- * @length: bytes, at most VFIO_TEST_MAX_LENGTH; PIN and UNPIN: one page
+ * @length: bytes, at most VFIO_TEST_MAX_LENGTH; otherwise one page
  * @status: what has become of it; 0 when it is written
  * @__reserved: 0
  *
@@ -38,6 +38,7 @@ struct vfio_test_job {
 #define VFIO_TEST_WRITE		2	/* the other way */
 #define VFIO_TEST_PIN		3	/* until UNPIN, revoke, unmap, reset or close */
 #define VFIO_TEST_UNPIN		4
+#define VFIO_TEST_HOLD		5	/* PIN, but as if pinned again after each unmap */
 	__aligned_u64 iova;
 	__u32 offset;
 	__u32 length;

@@ -12,7 +12,7 @@ passes "changes no file of the repository" test -z "$(git status --porcelain)"
 passes "refresh leaves nothing to apply" test -z "$(scripts/apply 2>&1)"
 
 # One commit that changes a hook, a file of ours, and brings in a new one.
-new=$(sed -n 's/^New: //p' patches/6.1/*.patch | grep '\.c$' | head -1)
+new=$(sed -n 's/^New: //p' patches/6.1/*/*.patch | grep '\.c$' | head -1)
 echo "# hook" >>"$tree/drivers/vfio/Makefile"
 [[ -z $new ]] || echo "/* changed */" >>"$tree/$new"
 echo "echo new" >"$tree/tools/brand_new.sh"
@@ -23,7 +23,9 @@ commit_all -m "vfio: Change a hook, and more!" -m "Because." -m "Signed-off-by: 
 git -C "$tree" notes add -m "Fails without it: none"
 before=$(tree_id)
 passes "refresh with a commit" scripts/refresh
-patch=$(echo patches/6.1/*-vfio-change-a-hook-and-more.patch)
+patch=$(echo patches/6.1/*/*-vfio-change-a-hook-and-more.patch)
+last=$(cut -d/ -f1 patches/6.1/series | tail -n 1)
+passes "files it under the last topic" test "$patch" = "patches/6.1/$last/${patch##*/}"
 passes "writes its patch" test "$(sed '/^@@/,$d' "$patch")" = "Subject: vfio: Change a hook, and more!
 
 Because.
@@ -34,13 +36,17 @@ Fails without it: none
 diff --git a/drivers/vfio/Makefile b/drivers/vfio/Makefile
 --- a/drivers/vfio/Makefile
 +++ b/drivers/vfio/Makefile"
-passes "lists it" grep -qx "${patch##*/}" patches/6.1/series
+passes "lists it" grep -qx "$last/${patch##*/}" patches/6.1/series
 passes "brings the new file here" test -x tools/brand_new.sh
 [[ -z $new ]] || passes "changes the file of ours here" grep -qx "/\* changed \*/" "$new"
 passes "distclean" scripts/clean --all
 passes "apply to a clean base" scripts/apply
 passes "makes the same tree" test "$before" = "$(tree_id)"
 
+# A commit says its topic by its note; out of order it could not be mailed.
+git -C "$tree" notes add -f -m "Topic: fixes"
+refuses "refresh with a topic out of order" "'vfio: Change a hook, and more!' of topic fixes comes after those of $last" scripts/refresh
+git -C "$tree" notes add -f -m "Topic: $last"
 git -C "$tree" rm -q tools/brand_new.sh
 commit_all --amend --no-edit
 passes "refresh without the new file" scripts/refresh

@@ -92,7 +92,7 @@ small_base()
 	git init -q --bare -b base "$small"
 	{
 		git -C "$real" ls-tree base | awk '$2 == "blob" { print $4 }'
-		sed -n 's|^--- a/||p' patches/6.1/*.patch
+		sed -n 's|^--- a/||p' patches/6.1/*/*.patch
 		printf '%s\n' scripts arch/x86/Makefile drivers/vfio/mdev/Makefile
 	} | sort -u | xargs -d '\n' git -C "$real" archive --prefix=linux/ base -- |
 		scripts/tar-to-git "linux-source-6.1 small" |

@@ -31,4 +31,32 @@ struct vfio_iommu_type1_info_cap_pasid {
 };
 #endif
 
+#ifndef VFIO_IOMMU_PASID_REQUEST
+struct vfio_iommu_type1_pasid_request {
+	__u32	argsz;
+	__u32	flags;
+#define VFIO_IOMMU_PASID_REQUEST_ALLOC	(1 << 0)
+#define VFIO_IOMMU_PASID_REQUEST_FREE	(1 << 1)
+	__u32	min;
+	__u32	max;
+	__u32	pasid;
+	__u32	count;
+};
+
+#define VFIO_IOMMU_PASID_REQUEST	_IO(VFIO_TYPE, VFIO_BASE + 27)
+#endif
+
+#ifndef VFIO_DEVICE_FEATURE_PASID
+struct vfio_device_feature_pasid {
+	__u32	flags;
+#define VFIO_DEVICE_PASID_ALLOW		(1 << 0)
+#define VFIO_DEVICE_PASID_WITHDRAW	(1 << 1)
+	__u32	pasid;
+	__aligned_u64	iova;
+	__aligned_u64	size;
+};
+
+#define VFIO_DEVICE_FEATURE_PASID	0x1000
+#endif
+
 #endif

@@ -17,14 +17,35 @@
  *	mmap_lock -> memory_lock -> i_mmap_rwsem -> page table lock
  *
  * that is, a zap takes no mmap_lock, whoever's the mappings are.
+ *
+ * Page tables outlive a zap, and the next one would read all of them again, while
+ * a guest turns memory off and on dozens of times as it boots. So a zap visits
+ * only BARs in bars_populated, those that may have PTEs. A fault adds its BAR with
+ * memory_lock held for reading, a zap removes all with it held for writing.
+ *
+ * fork() copies and mremap() moves PTEs with neither a fault nor memory_lock. Where
+ * a zap has left none there is nothing to copy, and no copy gets past a zap: first,
+ * with i_mmap_rwsem held for writing, the new VMA enters the address space, behind
+ * the old one. A zap holds i_mmap_rwsem for reading, from its begin to its end. When
+ * it is over before the new VMA enters, the old one has no PTEs. When it begins
+ * later, it visits the old VMA first, and then in the new one all that was copied
+ * before that. An mremap() that fails moves PTEs back, part after part, with
+ * i_mmap_rwsem held for writing. Truncation of files relies on all of this, too.
  */
 
+#include <linux/bitops.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/pci.h>
 #include <linux/vfio_pci_core.h>
 
 #include "vfio_pci_priv.h"
+
+/* A VMA lies in one BAR */
+static unsigned int vfio_pci_vma_bar(struct vm_area_struct *vma)
+{
+	return vma->vm_pgoff >> (VFIO_PCI_OFFSET_SHIFT - PAGE_SHIFT);
+}
 
 /**
  * vfio_pci_vma_pfn - Page frame that an address in a BAR's VMA maps to
@@ -38,11 +59,39 @@ unsigned long vfio_pci_vma_pfn(struct vfio_pci_core_device *vdev,
 			       struct vm_area_struct *vma, unsigned long addr)
 {
 	pgoff_t pgoff = linear_page_index(vma, addr);
-	unsigned int index = pgoff >> (VFIO_PCI_OFFSET_SHIFT - PAGE_SHIFT);
+	unsigned int bar = vfio_pci_vma_bar(vma);
 
 	pgoff &= VFIO_PCI_OFFSET_MASK >> PAGE_SHIFT;
-	return (pci_resource_start(vdev->pdev, index) >> PAGE_SHIFT) + pgoff;
+	return (pci_resource_start(vdev->pdev, bar) >> PAGE_SHIFT) + pgoff;
 }
+
+/**
+ * vfio_pci_core_region_phys - Physical address of an offset of the device's file
+ * @core_vdev: device
+ * @offset: offset
+ * @phys: gets the address
+ *
+ * For the region_phys callback of vfio_device_ops.
+ *
+ * Context: any, while the device is open: BARs do not move then.
+ * Return: 0, or -EINVAL where there is no BAR.
+ */
+int vfio_pci_core_region_phys(struct vfio_device *core_vdev, u64 offset,
+			      phys_addr_t *phys)
+{
+	struct vfio_pci_core_device *vdev =
+		container_of(core_vdev, struct vfio_pci_core_device, vdev);
+	u64 index = VFIO_PCI_OFFSET_TO_INDEX(offset);
+
+	if (index >= VFIO_PCI_ROM_REGION_INDEX ||
+	    !pci_resource_len(vdev->pdev, index))
+		return -EINVAL;
+
+	*phys = pci_resource_start(vdev->pdev, index) +
+		(offset & VFIO_PCI_OFFSET_MASK);
+	return 0;
+}
+EXPORT_SYMBOL_GPL(vfio_pci_core_region_phys);
 
 struct vfio_pci_populate {
 	struct vm_area_struct *vma;
@@ -78,7 +127,8 @@ static int vfio_pci_populate_ptes(pte_t *pte, unsigned long addr, void *data)
  * Not by remap_pfn_range(): it BUGs on an entry that another thread has filled,
  * and changes vm_flags when the range is the whole VMA, which a fault may not.
  * Elsewhere than on x86, modules cannot rely on set_pte_at(), so the page tables
- * are walked for each page there.
+ * are walked for each page there. On x86 that would take 16 times as long: 880
+ * instructions for a page instead of 56.
  */
 static vm_fault_t vfio_pci_populate(struct vm_area_struct *vma,
 				    unsigned long addr)
@@ -111,8 +161,10 @@ static vm_fault_t vfio_pci_mmap_fault(struct vm_fault *vmf)
 	vm_fault_t ret = VM_FAULT_SIGBUS;
 
 	down_read(&vdev->memory_lock);
-	if (!vdev->pm_runtime_engaged && __vfio_pci_memory_enabled(vdev))
+	if (!vdev->pm_runtime_engaged && __vfio_pci_memory_enabled(vdev)) {
+		set_bit(vfio_pci_vma_bar(vmf->vma), &vdev->bars_populated);
 		ret = vfio_pci_populate(vmf->vma, vmf->address);
+	}
 	up_read(&vdev->memory_lock);
 
 	return ret;
@@ -129,29 +181,21 @@ const struct vm_operations_struct vfio_pci_mmap_ops = {
  * Device specific regions lie at higher offsets and stay mapped: their memory
  * is not the device's to turn off.
  *
+ * Takes time for each VMA, in all processes, of a BAR that was touched since the
+ * last zap, and for each page table below these VMAs, whether touched or not.
+ *
  * Context: caller holds memory_lock for writing, so that no fault undoes it;
  * takes i_mmap_rwsem. Needs no mmap_lock, and tolerates that one is held.
  */
 void vfio_pci_zap_bars(struct vfio_pci_core_device *vdev)
 {
 	pgoff_t region = 1UL << (VFIO_PCI_OFFSET_SHIFT - PAGE_SHIFT);
+	unsigned int bar;
 
 	lockdep_assert_held_write(&vdev->memory_lock);
-	/* By pages: on 32 bit, the size of six regions does not fit a range */
-	unmap_mapping_pages(vdev->vdev.inode->i_mapping,
-			    VFIO_PCI_BAR0_REGION_INDEX * region,
-			    VFIO_PCI_ROM_REGION_INDEX * region, true);
-}
-
-/**
- * vfio_pci_zap_and_down_write_memory_lock - Begin what may turn memory off
- * @vdev: device
- *
- * Context: takes memory_lock for writing, which the caller releases once the
- * device's state is what faults shall see.
- */
-void vfio_pci_zap_and_down_write_memory_lock(struct vfio_pci_core_device *vdev)
-{
-	down_write(&vdev->memory_lock);
-	vfio_pci_zap_bars(vdev);
+	/* By pages: on 32 bit, the size of a region does not fit a range */
+	for_each_set_bit(bar, &vdev->bars_populated, PCI_STD_NUM_BARS)
+		unmap_mapping_pages(vdev->vdev.inode->i_mapping, bar * region,
+				    region, true);
+	vdev->bars_populated = 0;
 }

@@ -8,7 +8,8 @@
  * What the user does is a memory change: vfio_pci_begin_memory_change(), the
  * change, and then vfio_pci_end_memory_change(), the one place that decides
  * whether memory is on. In between, memory_lock is held for writing, and if
- * memory may go off neither a CPU nor an IOMMU reaches the BARs.
+ * memory may go off neither a CPU nor an IOMMU reaches the BARs. System sleep is
+ * one as well: the PM core has nothing but the device lock when it tells of it.
  *
  * Resets and error recovery come by callbacks of the PCI core, also those that
  * VFIO asked for, with the device lock, config space access or pci_bus_sem
@@ -16,13 +17,18 @@
  * sets or removes a reason of its own to block the BARs. CPU mappings stay
  * usable meanwhile: a VM shall not die of SIGBUS because its host resets a device.
  *
- *	dev_set->lock -> memory_lock -> vfs_lock -> vfio_peers.walk
+ *	dev_set->lock -> memory_lock -> vfs_lock -> bars_lock -> vfio_peers.walk
  *
  * A PF's reset takes the memory of its VFs away, too, and so may an error: both
  * block them.
+ *
+ * Recovery runs without any lock between its callbacks, and so before it resets the
+ * bus: what is opened or closed meanwhile stays blocked. vfio_pci_recovery_over()
+ * tells how its end is known.
  */
 
 #include <linux/pci.h>
+#include <linux/pm_runtime.h>
 #include <linux/vfio_pci_core.h>
 #include <linux/vfio_peer.h>
 
@@ -72,22 +78,18 @@ static bool vfio_pci_bars_lost(struct vfio_pci_core_device *vdev)
 }
 
 /*
- * Also the end of what error recovery has lost, if the BARs are back. Others may
- * reset, restore and look meanwhile: who decides last has looked after it.
+ * Also the end of what error recovery has lost, if the BARs are back. Whoever
+ * resets or restores them looks afterwards, and under bars_lock nobody decides by
+ * a look that is older than that of another.
  */
 static void vfio_pci_check_bars(struct vfio_pci_core_device *vdev)
 {
-	int looks = 10;
-	bool lost;
-
-	do {
-		/* Those of a device that tells now this, now that, are lost */
-		lost = !--looks || vfio_pci_bars_lost(vdev);
-		if (lost)
-			vfio_peers_block(&vdev->vdev, VFIO_PEER_ERROR);
-		else
-			vfio_peers_unblock(&vdev->vdev, VFIO_PEER_ERROR);
-	} while (looks && lost != vfio_pci_bars_lost(vdev));
+	mutex_lock(&vdev->bars_lock);
+	if (vfio_pci_bars_lost(vdev))
+		vfio_peers_block(&vdev->vdev, VFIO_PEER_ERROR);
+	else
+		vfio_peers_unblock(&vdev->vdev, VFIO_PEER_ERROR);
+	mutex_unlock(&vdev->bars_lock);
 }
 
 /**
@@ -101,11 +103,10 @@ static void vfio_pci_check_bars(struct vfio_pci_core_device *vdev)
  */
 void vfio_pci_begin_memory_change(struct vfio_pci_core_device *vdev, bool off)
 {
+	down_write(&vdev->memory_lock);
 	if (off) {
-		vfio_pci_zap_and_down_write_memory_lock(vdev);
+		vfio_pci_zap_bars(vdev);
 		vfio_peers_block(&vdev->vdev, VFIO_PEER_OFF);
-	} else {
-		down_write(&vdev->memory_lock);
 	}
 }
 
@@ -118,11 +119,8 @@ void vfio_pci_end_memory_change(struct vfio_pci_core_device *vdev)
 	lockdep_assert_held_write(&vdev->memory_lock);
 	if (vfio_pci_memory_on(vdev)) {
 		/* The user has restored BARs, or his power management */
-		if (vfio_peers_blocked(&vdev->vdev, VFIO_PEER_ERROR)) {
-			/* Nothing comes back by a look that is not the last */
-			vfio_peers_block(&vdev->vdev, VFIO_PEER_OFF);
+		if (vfio_peers_blocked(&vdev->vdev, VFIO_PEER_ERROR))
 			vfio_pci_check_bars(vdev);
-		}
 		vfio_peers_unblock(&vdev->vdev, VFIO_PEER_OFF);
 	} else {
 		vfio_peers_block(&vdev->vdev, VFIO_PEER_OFF);
@@ -214,11 +212,6 @@ void vfio_pci_use_memory(struct vfio_pci_core_device *vdev, bool use)
 {
 	vfio_pci_begin_memory_change(vdev, false);
 	vdev->memory_used = use;
-	/* Nobody is told of a recovery that has failed: begin anew */
-	if (use) {
-		vfio_peers_unblock(&vdev->vdev, VFIO_PEER_RECOVERY);
-		vfio_pci_unblock_vfs(vdev, VFIO_PEER_PF_RECOVERY);
-	}
 	vfio_pci_end_memory_change(vdev);
 }
 
@@ -283,6 +276,8 @@ void vfio_pci_core_reset_done(struct pci_dev *pdev)
 {
 	struct vfio_pci_core_device *vdev = dev_get_drvdata(&pdev->dev);
 
+	/* The PCI core has left D3hot for the reset, and saved what was lost by it */
+	vfio_pci_restore_pm_save(vdev);
 	vfio_pci_unblock_vfs(vdev, VFIO_PEER_PF);
 	/* Otherwise recovery has failed, or is about to reset the bus */
 	if (pdev->error_state == pci_channel_io_normal)
@@ -296,10 +291,14 @@ EXPORT_SYMBOL_GPL(vfio_pci_core_reset_done);
  * @vdev: device
  * @state: pci_channel_io_normal if nothing is lost, and nothing will be reset
  *
- * Recovery may end in a reset, which loses the BARs. While a device does not
- * answer, no DMA reaches its BARs, and an IOMMU that has it drop translations
- * would wait for it, while the link comes up only after this: what is lost is
- * found when recovery is over.
+ * Recovery may end in a reset, which loses the BARs.
+ *
+ * When the link is down no DMA reaches the BARs, and the translations stay until
+ * recovery is over and finds what is lost. To drop them now could end in a deadlock,
+ * for the sake of initiators of DMA: the IOMMU has those with an ATS cache forget
+ * a translation, and waits for each. Whoever has these BARs mapped is in most cases
+ * the function itself, or one behind the same port. None of them answers before the
+ * link is up, and that takes the thread that is calling. VT-d waits for ever.
  *
  * Context: under pci_bus_sem and the device lock.
  */
@@ -314,12 +313,44 @@ void vfio_pci_error_detected(struct vfio_pci_core_device *vdev,
 }
 
 /**
- * vfio_pci_core_aer_resume - Error recovery is over
+ * vfio_pci_recovery_over - Error recovery is over, or has failed
+ * @vdev: device
+ *
+ * Drivers are told when recovery succeeds. When it fails they are not, but the PCI
+ * core keeps all functions awake from before their error_detected callbacks to the
+ * end. So none goes on for a function that is being suspended.
+ *
+ * Context: no lock of the PCI core but those that are held in its callbacks.
+ */
+void vfio_pci_recovery_over(struct vfio_pci_core_device *vdev)
+{
+	vfio_peers_unblock(&vdev->vdev, VFIO_PEER_RECOVERY);
+	vfio_pci_unblock_vfs(vdev, VFIO_PEER_PF_RECOVERY);
+}
+
+/**
+ * vfio_pci_end_failed_recovery - The device is about to be opened
+ * @vdev: closed device, not kept awake by VFIO
+ *
+ * After a recovery that has failed, begin anew: have the device suspended once,
+ * which cannot be while recovery goes on. Nor can it be with the parameter
+ * disable_idle_d3, if userspace has forbidden it, or while the device has VFs: the
+ * device stays blocked then until it is suspended or bound anew.
+ *
+ * Context: no lock of ours inside of dev_set->lock.
+ */
+void vfio_pci_end_failed_recovery(struct vfio_pci_core_device *vdev)
+{
+	if (vfio_peers_blocked(&vdev->vdev, VFIO_PEER_RECOVERY))
+		pm_runtime_suspend(&vdev->pdev->dev);
+}
+
+/**
+ * vfio_pci_core_aer_resume - Error recovery has succeeded
  * @pdev: function that is bound to a driver of ours
  *
  * For the resume callback of pci_error_handlers. BARs that the recovery has
- * lost come back when the user turns memory on. It is not called when recovery
- * has failed: then a new open is the end of it.
+ * lost come back when the user turns memory on.
  *
  * Context: under pci_bus_sem and the device lock.
  */
@@ -328,10 +359,55 @@ void vfio_pci_core_aer_resume(struct pci_dev *pdev)
 	struct vfio_pci_core_device *vdev = dev_get_drvdata(&pdev->dev);
 
 	vfio_pci_check_bars(vdev);
-	vfio_peers_unblock(&vdev->vdev, VFIO_PEER_RECOVERY);
-	vfio_pci_unblock_vfs(vdev, VFIO_PEER_PF_RECOVERY);
+	vfio_pci_recovery_over(vdev);
 }
 EXPORT_SYMBOL_GPL(vfio_pci_core_aer_resume);
+
+#ifdef CONFIG_PM_SLEEP
+/**
+ * vfio_pci_core_sleep - The system is about to sleep
+ * @dev: of a function that is bound to a driver of ours
+ *
+ * For the callbacks of dev_pm_ops by which a device's driver stops. The PCI core
+ * takes functions out of D0 after all drivers have stopped, and puts all back into
+ * D0, with the config space that they had, before the first one goes on. Tasks of
+ * userspace are frozen, but the DMA of other devices is not.
+ *
+ * Context: under the device lock. No task is frozen with memory_lock held.
+ * Return: 0.
+ */
+int vfio_pci_core_sleep(struct device *dev)
+{
+	struct vfio_pci_core_device *vdev = dev_get_drvdata(dev);
+
+	vfio_pci_begin_memory_change(vdev, true);
+	vdev->asleep = true;
+	vfio_pci_end_memory_change(vdev);
+	return 0;
+}
+
+/**
+ * vfio_pci_core_wake - The system is awake again, or does not sleep after all
+ * @dev: of a function that is bound to a driver of ours
+ *
+ * For the callbacks of dev_pm_ops that undo those of vfio_pci_core_sleep().
+ *
+ * Context: under the device lock.
+ * Return: 0.
+ */
+int vfio_pci_core_wake(struct device *dev)
+{
+	struct vfio_pci_core_device *vdev = dev_get_drvdata(dev);
+
+	vfio_pci_begin_memory_change(vdev, false);
+	vdev->asleep = false;
+	/* The PCI core has left D3hot, and put back what the function had */
+	if (vdev->pdev->current_state < PCI_D3hot)
+		vfio_pci_forget_pm_save(vdev);
+	vfio_pci_end_memory_change(vdev);
+	return 0;
+}
+#endif /* CONFIG_PM_SLEEP */
 
 /**
  * vfio_pci_core_peer_range - Physical range of a BAR's VMA

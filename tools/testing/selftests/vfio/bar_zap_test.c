@@ -219,30 +219,6 @@ TEST_F(zap, every_file)
 	}
 }
 
-/* In a child: report how many faults each touch that the parent asks for takes. */
-static void serve_touches(int sock, void *reg)
-{
-	char request;
-	long faults;
-
-	while (read(sock, &request, 1) == 1) {
-		faults = touch_faults(reg);
-		if (faults >= 0 && !touch_works(reg, 0x7777000))
-			faults = -2;
-		T1_ASSERT(write(sock, &faults, sizeof(faults)) == sizeof(faults));
-	}
-	_exit(0);
-}
-
-static long ask_touch(int sock)
-{
-	long faults;
-
-	T1_ASSERT(write(sock, "", 1) == 1);
-	T1_ASSERT(read(sock, &faults, sizeof(faults)) == sizeof(faults));
-	return faults;
-}
-
 /* A child that has the mapping from fork(), and one that got only the file. */
 TEST_F(zap, every_process)
 {
@@ -255,28 +231,28 @@ TEST_F(zap, every_process)
 	if (!fork()) {
 		close(inherits[0]);
 		close(passed[0]);
-		serve_touches(inherits[1], reg);
+		touch_serve(inherits[1], reg);
 	}
 	if (!fork()) {
 		close(inherits[0]);
 		close(passed[0]);
 		munmap((char *)reg - variant->reg % PAGE, PAGE);
 		close(self->dev.fd);
-		serve_touches(passed[1], map_reg_of(t1_receive_fd(passed[1])));
+		touch_serve(passed[1], map_reg_of(t1_receive_fd(passed[1])));
 	}
 	t1_send_fd(passed[0], self->dev.fd);
 
-	EXPECT_LE(0, ask_touch(inherits[0]));
-	EXPECT_EQ(1, ask_touch(passed[0]));
-	EXPECT_EQ(0, ask_touch(inherits[0]));
-	EXPECT_EQ(0, ask_touch(passed[0]));
+	EXPECT_LE(0, touch_ask(inherits[0]));
+	EXPECT_EQ(1, touch_ask(passed[0]));
+	EXPECT_EQ(0, touch_ask(inherits[0]));
+	EXPECT_EQ(0, touch_ask(passed[0]));
 	cycle({
 		EXPECT_EQ(-1, touch_faults(reg));
-		EXPECT_EQ(-1, ask_touch(inherits[0]));
-		EXPECT_EQ(-1, ask_touch(passed[0]));
+		EXPECT_EQ(-1, touch_ask(inherits[0]));
+		EXPECT_EQ(-1, touch_ask(passed[0]));
 	});
-	EXPECT_EQ(1, ask_touch(passed[0]));
-	EXPECT_EQ(1, ask_touch(inherits[0]));
+	EXPECT_EQ(1, touch_ask(passed[0]));
+	EXPECT_EQ(1, touch_ask(inherits[0]));
 	EXPECT_EQ(1, touch_faults(reg));
 	EXPECT_TRUE(touch_works(reg, 0x5678000));
 

@@ -6,7 +6,7 @@ set -euo pipefail
 
 # What QEMU emulates and the tests know: edu, ivshmem, nvme, e1000e, igb. The
 # last two exist as hardware, so they are never taken from a driver unasked.
-known='0x1234:0x11e8 0x1af4:0x1110 0x1b36:0x0010 0x8086:0x10d3 0x8086:0x10c9'
+known='0x1234:0x11e8 0x1af4:0x1110 0x1b36:0x0005 0x1b36:0x0010 0x8086:0x10d3 0x8086:0x10c9'
 sysfs=/sys/bus/pci
 
 usage() {
@@ -21,6 +21,9 @@ usage() {
 	  --all-test-devices
 	           every device that the tests here know how to use, and those of
 	           the module vfio_test
+
+	QEMU's edu device has a DMA mask of 28 bits unless -device edu,dma_mask=... says
+	otherwise: it reaches the first 256 MiB of its address space only.
 	EOF_USAGE
 }
 

@@ -91,24 +91,35 @@ facts_to_tap() {
 		END { print "1.." number + 0 }'
 }
 
+# How a machine has ended, if not by the script's end, as one more fact
+machine_ended() { # status of vmtest.sh
+	local how=("stood still" "took too long" "its kernel reported something" "did not start, or ended early")
+	((${1} < 123 || ${1} > 126)) || echo "! the machine -> ${how[${1} - 123]}, see stderr"
+	return "$1"
+}
+
 # Run a script with the kernel and a directory of programs, on an edu, an ivshmem and an
 # nvme device, with nothing on the latter; in full when VFIO_TEST_LONG is set.
 client_machine() { # script, programs...
-	local script=$1
+	local script=$1 machine
 	shift
 	bin=$(mktemp -d)
 	trap 'rm -rf "$bin"' EXIT
 	build_static "$bin" "$@"
 	truncate -s 16M "$bin/disk"
 	# One CPU, unless an argument says otherwise: nested, one that has to wait for
-	# another one's turn takes forever, and with a thread each QEMU loses interrupts.
-	"$here/vmtest.sh" -c 1 -k "$kernel" "${layer[@]}" "${vmtest[@]}" -t "$limit" \
-		-q "-device edu,addr=10.0,dma_mask=0xffffffffff" \
-		-q "-object memory-backend-memfd,id=bar,size=64M,share=on" \
-		-q "-device ivshmem-plain,memdev=bar,addr=11.0" \
-		-q "-blockdev file,node-name=disk,filename=$bin/disk" \
-		-q "-device nvme,serial=1,drive=disk,cmb_size_mb=16,addr=12.0" -- \
-		"$here/$script" "$kernel" "$bin" ${VFIO_TEST_LONG:+long} | $show
+	# another one's turn takes forever, and with a thread each QEMU may crash when
+	# the guest turns memory off and on (see vmtest.sh).
+	machine=("$here/vmtest.sh" -g -c 1 -k "$kernel" "${layer[@]}" "${vmtest[@]}" -t "$limit"
+		-q "-device edu,addr=10.0,dma_mask=0xffffffffff"
+		-q "-object memory-backend-memfd,id=bar,size=64M,share=on"
+		-q "-device ivshmem-plain,memdev=bar,addr=11.0"
+		-q "-blockdev file,node-name=disk,filename=$bin/disk"
+		-q "-device nvme,serial=1,drive=disk,cmb_size_mb=16,addr=12.0")
+	{
+		"${machine[@]}" -- "$here/$script" "$kernel" "$bin" ${VFIO_TEST_LONG:+long} ||
+			machine_ended $?
+	} | $show
 }
 
 # In the machine

@@ -116,11 +116,35 @@ TEST_F(domain, undo)
 	t1_unmap(&self->c, IOVA, 2 * T1_PAGE);
 }
 
+static void pin_page(struct t1_container *c, struct t1_vtest *vtest)
+{
+	t1_pasid_alloc(c, PASID, PASID);
+	t1_pasid_allow(vtest, PASID, IOVA, T1_PAGE);
+	T1_ASSERT(t1_job(vtest, PASID, VFIO_TEST_PIN, IOVA, T1_PAGE) == VFIO_TEST_DONE);
+}
+
+/* A page that is pinned already counts for that, as before. */
+TEST_F(domain, undo_pinned)
+{
+	t1_map(&self->c, self->ram, IOVA, T1_PAGE, T1_RW);
+	pin_page(&self->c, &self->vtest);
+	t1_map(&self->c, NULL, IOVA + T1_PAGE, T1_PAGE, T1_RW);
+	EXPECT_EQ(self->locked + T1_PAGE / 1024, t1_locked_kib());
+	EXPECT_EQ(-EFAULT, __t1_group_get(&self->c, self->edu, &self->group));
+	EXPECT_EQ(self->locked + T1_PAGE / 1024, t1_locked_kib());
+	EXPECT_EQ(VFIO_TEST_DONE,
+		  t1_job(&self->vtest, PASID, VFIO_TEST_UNPIN, IOVA, T1_PAGE));
+	EXPECT_EQ(self->locked, t1_locked_kib());
+	t1_unmap(&self->c, IOVA, 2 * T1_PAGE);
+}
+
 /*
- * A page that the device without an IOMMU has pinned is counted, and the device memory
- * that its user puts in its place before the group comes is not: nothing is counted in
- * the end.
+ * A page that the device without an IOMMU has pinned is counted. Its user may put another
+ * in its place before the group comes, which counts, too, or device memory, which does
+ * not. If it is the same page, it counts once. Nothing is counted in the end.
  */
+enum { THE_SAME, DEVICE_MEMORY, OTHER_RAM };
+
 FIXTURE(pinned) {
 	struct t1_container c;
 	struct t1_vtest vtest;
@@ -128,6 +152,15 @@ FIXTURE(pinned) {
 	struct t1_group *group;
 	void *page;
 };
+
+FIXTURE_VARIANT(pinned) {
+	int put;	/* what the group finds there */
+	__u64 pages;	/* that it has counted */
+};
+
+FIXTURE_VARIANT_ADD(pinned, the_same) { .put = THE_SAME, .pages = 1 };
+FIXTURE_VARIANT_ADD(pinned, device_memory) { .put = DEVICE_MEMORY, .pages = 0 };
+FIXTURE_VARIANT_ADD(pinned, other_ram) { .put = OTHER_RAM, .pages = 1 };
 
 FIXTURE_SETUP(pinned)
 {
@@ -143,16 +176,18 @@ FIXTURE_SETUP(pinned)
 	t1_container_open(&self->c);
 	t1_vtest_open(&self->vtest, &self->c, name);
 	t1_map(&self->c, self->page, IOVA, T1_PAGE, T1_RW);
-	t1_pasid_alloc(&self->c, PASID, PASID);
-	t1_pasid_allow(&self->vtest, PASID, IOVA, T1_PAGE);
-	ASSERT_EQ(VFIO_TEST_DONE,
-		  t1_job(&self->vtest, PASID, VFIO_TEST_PIN, IOVA, T1_PAGE));
-	ASSERT_EQ(self->page,
-		  mmap(self->page, T1_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
-		       self->target.dev.fd, t1_bar_offset(&self->target.dev, 2, 0)));
+	pin_page(&self->c, &self->vtest);
+	if (variant->put == DEVICE_MEMORY)
+		ASSERT_EQ(self->page,
+			  mmap(self->page, T1_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+			       self->target.dev.fd, t1_bar_offset(&self->target.dev, 2, 0)));
+	if (variant->put == OTHER_RAM)
+		ASSERT_EQ(self->page,
+			  mmap(self->page, T1_PAGE, PROT_READ | PROT_WRITE,
+			       MAP_SHARED | MAP_FIXED | MAP_ANONYMOUS, -1, 0));
 	ASSERT_EQ(T1_PAGE / 1024, t1_locked_kib());
 	ASSERT_EQ(0, __t1_group_get(&self->c, t1_group_of(edu), &self->group));
-	ASSERT_EQ(T1_PAGE / 1024, t1_locked_kib());
+	ASSERT_EQ(T1_PAGE / 1024 * (variant->put == OTHER_RAM ? 2 : 1), t1_locked_kib());
 }
 
 FIXTURE_TEARDOWN(pinned)
@@ -178,6 +213,7 @@ TEST_F(pinned, pin_goes_first)
 {
 	EXPECT_EQ(VFIO_TEST_DONE,
 		  t1_job(&self->vtest, PASID, VFIO_TEST_UNPIN, IOVA, T1_PAGE));
+	EXPECT_EQ(variant->pages * T1_PAGE / 1024, t1_locked_kib());
 	t1_unmap(&self->c, IOVA, T1_PAGE);
 	EXPECT_EQ(0, t1_locked_kib());
 	t1_group_put(self->group);

@@ -124,7 +124,9 @@ client_options "$@"
 need_programs dpdk-dev /usr/bin/dpdk-testpmd
 # A thread polls all the time, which must not keep the NICs from their work.
 export VMTEST_TCG_THREAD=${VMTEST_TCG_THREAD:-multi}
-"$here/vmtest.sh" -k "$kernel" "${layer[@]}" "${vmtest[@]}" -t "$limit" \
-	-q "-netdev hubport,id=n1,hubid=0 -device e1000e,netdev=n1,addr=10.0" \
-	-q "-netdev hubport,id=n2,hubid=0 -device e1000e,netdev=n2,addr=11.0" -- \
-	"$here/dpdk_test.sh" --inside ${VFIO_TEST_LONG:+long} | $show
+{
+	"$here/vmtest.sh" -k "$kernel" "${layer[@]}" "${vmtest[@]}" -t "$limit" \
+		-q "-netdev hubport,id=n1,hubid=0 -device e1000e,netdev=n1,addr=10.0" \
+		-q "-netdev hubport,id=n2,hubid=0 -device e1000e,netdev=n2,addr=11.0" -- \
+		"$here/dpdk_test.sh" --inside ${VFIO_TEST_LONG:+long} || machine_ended $?
+} | $show

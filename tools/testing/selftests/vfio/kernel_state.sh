@@ -109,7 +109,7 @@ unload_vfio() {
 		[[ ! -e $path ]] || echo "${path##*/}" >"$driver/unbind"
 	done
 	# Not there: built in, or not known to this kernel
-	for path in vfio_test_delay vfio_test vfio_pci vfio_pci_core vfio_iommu_type1 vfio_virqfd vfio ioasid_set; do
+	for path in vfio_test_awake vfio_test_pci vfio_test_delay vfio_test vfio_pci vfio_pci_core vfio_iommu_type1 vfio_virqfd vfio ioasid_set; do
 		[[ ! -e /sys/module/$path/refcnt ]] || rmmod "$path" || return
 	done
 }

@@ -146,6 +146,78 @@ TEST_F(pins, in_place_of_device_memory)
 	t1_target_close(&self->target);
 }
 
+static void replace_ram(char *ram)
+{
+	T1_ASSERT(ram == mmap(ram, T1_PAGE, PROT_READ | PROT_WRITE,
+			      MAP_SHARED | MAP_FIXED | MAP_ANONYMOUS, -1, 0));
+}
+
+/*
+ * A page that took the place of one which is mapped for an IOMMU counts besides it, until
+ * a mapping has the new one, too.
+ */
+TEST_F(pins, in_place_of_ram)
+{
+	struct t1_vtest *dev = &self->dev;
+	__u64 now = self->locked;
+
+	EXPECT_EQ(VFIO_TEST_DONE, pin(dev, 0));		/* the same page */
+	now += pinned_kib(variant->iommu, 1);
+	EXPECT_EQ(now, t1_locked_kib());
+	replace_ram(self->area);
+	replace_ram(self->area + T1_PAGE);
+	replace_ram(self->area + TOTAL - T1_PAGE);
+	EXPECT_EQ(VFIO_TEST_DONE, pin(dev, 0));		/* the one that is pinned already */
+	EXPECT_EQ(now, t1_locked_kib());
+	EXPECT_EQ(VFIO_TEST_DONE, pin(dev, T1_PAGE));
+	EXPECT_EQ(VFIO_TEST_DONE, pin(dev, TOTAL - T1_PAGE));
+	now += 2 * PAGE_KIB;
+	EXPECT_EQ(now, t1_locked_kib());
+	EXPECT_EQ(VFIO_TEST_DONE,
+		  t1_job(dev, PASID, VFIO_TEST_UNPIN, IOVA + T1_PAGE, T1_PAGE));
+	now -= PAGE_KIB;
+	EXPECT_EQ(now, t1_locked_kib());
+
+	if (variant->iommu) {
+		/* Two pages are pinned. Of these, that at 0 is not the mapping's then. */
+		t1_device_close(&self->edu);
+		now = self->locked + 2 * PAGE_KIB - 2 * SIZE / 1024;
+		EXPECT_EQ(now, t1_locked_kib());
+		t1_device_open(&self->edu, &self->c, t1_require(T1_EDU, 0));
+		now = self->locked + PAGE_KIB;
+		EXPECT_EQ(now, t1_locked_kib());
+		EXPECT_EQ(VFIO_TEST_DONE, t1_job(dev, PASID, VFIO_TEST_UNPIN,
+						 IOVA + TOTAL - T1_PAGE, T1_PAGE));
+		EXPECT_EQ(now, t1_locked_kib());
+	}
+	t1_unmap(&self->c, IOVA, TOTAL);
+	close_target(&self->target, self->area);
+}
+
+/* Nor can more be locked this way than is allowed. */
+TEST_F(pins, limit_in_place_of_ram)
+{
+	struct rlimit before, all;
+
+	if (!geteuid()) {
+		t1_unmap(&self->c, IOVA, TOTAL);
+		close_target(&self->target, self->area);
+		SKIP(return, "root may lock what it likes");
+	}
+	ASSERT_EQ(0, getrlimit(RLIMIT_MEMLOCK, &before));
+	all = (struct rlimit){ self->locked * 1024, before.rlim_max };
+	ASSERT_EQ(0, setrlimit(RLIMIT_MEMLOCK, &all));
+	replace_ram(self->area);
+	EXPECT_EQ(VFIO_TEST_NO_MEMORY, pin(&self->dev, 0));
+	EXPECT_EQ(self->locked, t1_locked_kib());
+	EXPECT_EQ(variant->iommu ? VFIO_TEST_DONE : VFIO_TEST_NO_MEMORY,
+		  pin(&self->dev, T1_PAGE));
+	EXPECT_EQ(self->locked, t1_locked_kib());
+	ASSERT_EQ(0, setrlimit(RLIMIT_MEMLOCK, &before));
+	t1_unmap(&self->c, IOVA, TOTAL);
+	close_target(&self->target, self->area);
+}
+
 /* The same where RAM is between two BARs: that is counted for the mapping. */
 TEST_F(pins, in_place_of_two_bars)
 {
@@ -164,8 +236,8 @@ TEST_F(pins, in_place_of_two_bars)
 	t1_map(&self->c, area, iova, size, T1_RW);
 	t1_pasid_alloc(&self->c, PASID + 1, PASID + 1);
 	t1_pasid_allow(&self->dev, PASID + 1, iova, size);
-	ASSERT_EQ(area, mmap(area, size, PROT_READ | PROT_WRITE,
-			     MAP_SHARED | MAP_FIXED | MAP_ANONYMOUS, -1, 0));
+	for (i = 0; i < 3; i += 2)
+		replace_ram(area + i * T1_PAGE);
 
 	locked = t1_locked_kib();
 	for (i = 0; i < 3; i++) {

@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -34,6 +35,7 @@ FIXTURE_VARIANT(reset) {
 	enum t1_kind kind;
 	int functions;
 	int bar;
+	bool d1d2;	/* needs both */
 	__u64 page, reg;	/* reads back what was written */
 	void (*off)(struct t1_device *dev);
 	void (*on)(struct t1_device *dev);
@@ -49,12 +51,22 @@ static void command_on(struct t1_device *dev)
 	t1_set_command(dev, PCI_COMMAND_MEMORY, true);
 }
 
+static void enter_d1(struct t1_device *dev)
+{
+	t1_set_power_state(dev, 1);
+}
+
+static void enter_d2(struct t1_device *dev)
+{
+	t1_set_power_state(dev, 2);
+}
+
 static void enter_d3(struct t1_device *dev)
 {
 	t1_set_power_state(dev, 3);
 }
 
-static void leave_d3(struct t1_device *dev)
+static void enter_d0(struct t1_device *dev)
 {
 	t1_set_power_state(dev, 0);
 	command_on(dev);
@@ -87,7 +99,9 @@ static void hot_reset(struct t1_device *dev)
 #define NVME	.kind = T1_NVME, .bar = 2, .page = 0x1000
 
 FIXTURE_VARIANT_ADD(reset, command) { IVSHMEM, .off = command_off, .on = command_on };
-FIXTURE_VARIANT_ADD(reset, d3) { E1000E, .off = enter_d3, .on = leave_d3 };
+FIXTURE_VARIANT_ADD(reset, d1) { E1000E, .d1d2 = true, .off = enter_d1, .on = enter_d0 };
+FIXTURE_VARIANT_ADD(reset, d2) { E1000E, .d1d2 = true, .off = enter_d2, .on = enter_d0 };
+FIXTURE_VARIANT_ADD(reset, d3) { E1000E, .off = enter_d3, .on = enter_d0 };
 FIXTURE_VARIANT_ADD(reset, low_power) { E1000E, .off = enter_low_power, .on = leave_low_power };
 FIXTURE_VARIANT_ADD(reset, flr) { NVME, .off = t1_flr };
 FIXTURE_VARIANT_ADD(reset, ioctl_flr) { NVME, .off = device_reset };
@@ -97,11 +111,14 @@ FIXTURE_VARIANT_ADD(reset, hot) { E1000E, .off = hot_reset };
 FIXTURE_SETUP(reset)
 {
 	const char *edu = t1_require(T1_EDU, 0), *bdf;
-	int i;
+	int i, ret;
 
 	bdf = t1_find_multi(variant->kind, variant->functions, 0);
 	if (!bdf)
 		T1_SKIP("%s", t1_find_hint(variant->kind));
+	ret = variant->d1d2 ? __t1_write_file(T1_D1D2, bdf) : 0;
+	if (ret)
+		T1_SKIP("no D1 and D2: %s: %s", strerror(-ret), T1_D1D2_HINT);
 	self->tracing = !t1_trace_start("vfio_peer");
 	t1_rig_open(&self->rig, edu);
 	t1_target_open(&self->target, bdf, variant->bar, variant->page);
@@ -152,6 +169,8 @@ TEST_F(reset, off_and_on)
 {
 	struct t1_device *dev = &self->target.dev;
 
+	__u32 value;
+
 	expect_arrives();
 	expect_translates(true);
 	expect_events("");
@@ -159,6 +178,7 @@ TEST_F(reset, off_and_on)
 	if (variant->on) {
 		expect_events("s");
 		expect_translates(false);
+		EXPECT_FALSE(touch_read(self->target.mem + variant->reg / 4, &value));
 		variant->on(dev);
 	}
 	expect_events("sr");

@@ -11,7 +11,7 @@
  *	unmap_while_revoking			  as memory_off_while_mapping
  *	release_while_unmapping			  vfio_peer_unmap() without the lock
  *	close_of_container_during_walk		  vfio_peer_free() with the space's lock only
- *	close_of_container_before_reaper	  no cancel_work_sync()
+ *	close_of_container_before_reaper	  no cancel_delayed_work_sync()
  *	others_between_parts_of_walk		  vfio_peers.lock held for a whole walk
  *	tracking_stops_while_unmapping		  vfio_dma_do_unmap() looks only once
  *
@@ -282,7 +282,7 @@ TEST_F(window, close_of_container_before_reaper)
 
 	t1_rig_open(&other, edu);
 	t1_map(&other.c, self->target.mem, IOVA, SIZE, T1_RW);
-	t1_race_begin_work(&race, "vfio_reap_work", release, &self->target);
+	t1_race_begin_work(&race, "vfio_peer_reap_work", release, &self->target);
 	/* Without an ioctl, each of which would reap */
 	munmap(other.ram, SIZE);
 	munmap(other.bar0, T1_EDU_BAR_SIZE);

@@ -40,13 +40,16 @@ devices="
 	$(root_port 2 14) -device e1000e,bus=rp2,addr=0.0,multifunction=on
 	-device e1000e,bus=rp2,addr=0.1,multifunction=on
 	$(root_port 3 15) -device e1000e,bus=rp3
-	$(root_port 4 17) $(nvme_pf d1 rp4)"
+	$(root_port 4 17) $(nvme_pf d1 rp4)
+	-global q35-pcihost.pci-hole64-size=512G -device pci-testdev,membar=128G,addr=18.0"
 
 # name | who (root, user, both; each: both, with tests that only root can run;
 # last: root, without VFIO's modules) | seconds | command
 tests='
+bar_address      | both | 120 | bar_address_test
 bar_layout       | both | 120 | bar_layout_test
 bar_zap          | both | 300 | bar_zap_test
+bar_rezap        | each | 120 | bar_rezap_test
 bar_fault_storm  | both | 180 | bar_fault_storm_test
 bar_first_use    | both | 120 | bar_first_use_test
 group_window     | root | 120 | group_window_test
@@ -55,6 +58,7 @@ module_fail_nth  | last | 300 | module_fail_nth
 container_domain | both | 60  | container_domain_test
 container_fdinfo | both | 60  | container_fdinfo_test
 container_race   | both | 60  | container_race_test
+container_replay | each | 120 | container_replay_test
 device_fail_nth  | root | 180 | device_fail_nth
 device_inode     | each | 300 | device_inode_test
 device_inode_sh  | root | 120 | device_inode_test.sh
@@ -66,8 +70,10 @@ pasid_window     | root | 180 | pasid_window_test
 pasid_random     | user | 120 | pasid_random_test
 pasid_trace      | root | 60  | pasid_trace_test
 pasid_fail_nth   | root | 120 | pasid_fail_nth
+pci_ioeventfd    | both | 60  | pci_ioeventfd_test
 pci_log          | each | 60  | pci_log_test
 pci_trigger      | each | 60  | pci_trigger_test
+peer_crowd       | each | 120 | peer_crowd_test
 peer_dma         | each | 240 | peer_dma_test
 peer_fail_nth    | root | 120 | peer_fail_nth
 peer_host        | root | 120 | peer_host_test
@@ -75,11 +81,16 @@ peer_random      | both | 240 | peer_random_test
 peer_pins        | both | 60  | peer_pins_test
 peer_reset       | both | 120 | peer_reset_test
 peer_reap        | both | 120 | peer_reap_test
+peer_size        | each | 240 | peer_size_test
+peer_sleep       | root | 60  | peer_sleep_test
 peer_update      | each | 120 | peer_update_test
 peer_walk        | both | 120 | peer_walk_test
 peer_window      | root | 180 | peer_window_test
+ram_map          | both | 120 | ram_map_test
+type1_dirty      | both | 240 | type1_dirty_test
 type1_fuzz       | both | 600 | type1_fuzz_test
 type1_memcg      | root | 120 | type1_memcg_test
+type1_tables     | each | 300 | type1_tables_test
 vfio_probe       | root | 120 | vfio_probe_test.sh
 '
 
@@ -235,7 +246,7 @@ inside() { # test...
 	echo "# $(uname -r)"
 	# So that the user can hold a lock as well (FUSE would do, too), and read the log.
 	sysctl -q vm.unprivileged_userfaultfd=1 kernel.dmesg_restrict=0
-	load_for_tests aer_inject vfio_test vfio_test_delay
+	load_for_tests aer_inject vfio_test vfio_test_delay vfio_test_pci
 	echo +misc 2>/dev/null >/sys/fs/cgroup/cgroup.subtree_control
 	"$here/bind.sh" -f -u nobody --all-test-devices | sed 's/^/# bound: /' || exit 1
 	while read -r name who seconds command; do

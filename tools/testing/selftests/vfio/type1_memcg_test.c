@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What a user can make the kernel allocate as often as he likes is charged to his
- * memory cgroup, and the cgroup's limit is the end of it. Takes root and cgroup2.
+ * memory cgroup, and the cgroup's limit is the end of it: calls fail, and nobody is
+ * killed. Takes root and cgroup2.
  *
- * Fails on stock 6.1: DMA mappings are charged to nobody, and there are no PASIDs.
+ * Fails on stock 6.1: DMA mappings are charged to nobody, and there are no PASIDs. Those
+ * that go to the limit fail when VFIO_GFP_USER is GFP_KERNEL_ACCOUNT: the child is killed.
  */
 #include <errno.h>
 #include <signal.h>
@@ -23,6 +25,8 @@
 #define LAST		((1U << 20) - 1)
 #define IOVA		0x10000000UL
 #define MAPPINGS	20000U
+#define MANY		65000U		/* mappings: too many for the limit below */
+#define TRACKED		0x10000000000UL	/* bytes of a mapping */
 #define PASIDS		20000U
 #define QUOTA		200000U		/* PASIDs that would fit in no limit below */
 #define LIMIT		"8388608"
@@ -210,48 +214,153 @@ TEST_F(memcg, device_files)
 	t1_target_close(&target);
 }
 
-/* Allocate until there is an error, and tell by @count how many there were. */
-static void allocate(struct t1_container *c, unsigned int *count)
-{
-	int ret;
+/*
+ * At the limit: a child goes there, with everything in memory that it needs from then
+ * on, so that only calls of VFIO are charged.
+ */
+struct limit {
+	struct t1_container *c;
+	void *mem;		/* of a device */
+	/* Results */
+	unsigned int count;	/* calls that went well */
+	unsigned int again;	/* the same, after all was given back */
+	int error;
+};
 
+typedef void (*limit_fn)(struct limit *limit);
+
+static void enter_limit(void)
+{
+	char stack[0x10000];
+
+	explicit_bzero(stack, sizeof(stack));
+	T1_ASSERT(!mlockall(MCL_CURRENT));
 	join(CGROUP);
-	while ((ret = __t1_pasid_alloc(c, 1, LAST)) > 0)
-		(*count)++;
-	_exit(ret == -ENOMEM ? 0 : -ret);
 }
 
-/*
- * ENOMEM, or the kernel kills who is over the limit; not the quota. Some 30000 PASIDs
- * take a while, and so does the kill of who has them.
- */
-TEST_F(memcg, limit)
+/* Nobody is killed: the call fails, and the cgroup tells that it was at its limit. */
+static void reach_limit(struct __test_metadata *_metadata, struct limit *limit, const char *max,
+			limit_fn run)
 {
-	unsigned int *count;
-	struct t1_group *group;
+	struct limit *shared;
 	int status;
 	pid_t pid;
 
-	count = mmap(NULL, T1_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, count);
-	ASSERT_EQ(0, __t1_group_get(&self->c, t1_group_of(t1_require(T1_IVSHMEM, 0)), &group));
-	t1_write_file(CGROUP "/memory.max", LIMIT);
-
+	shared = mmap(NULL, T1_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, shared);
+	*shared = *limit;
+	t1_write_file(CGROUP "/memory.max", max);
 	pid = fork();
-	if (!pid)
-		allocate(&self->c, count);
+	if (!pid) {
+		enter_limit();
+		run(shared);
+		_exit(0);
+	}
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
-	TH_LOG("%u PASIDs, then status %#x", *count, status);
-	EXPECT_TRUE(!status || (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL));
-	EXPECT_LT(0, *count);
-	EXPECT_GE(atol(LIMIT) / pasid_charge(), *count);
-	EXPECT_GE(atol(LIMIT), read_key(CGROUP "/memory.stat", "slab"));
+	TH_LOG("%u calls, then error %d, and %u calls again", shared->count, -shared->error,
+	       shared->again);
+	EXPECT_EQ(0, status);
+	EXPECT_EQ(-ENOMEM, shared->error);
+	EXPECT_GE(atol(max), read_key(CGROUP "/memory.stat", "slab"));
 	EXPECT_LT(0, read_key(CGROUP "/memory.events", "max"));
+	EXPECT_EQ(0, read_key(CGROUP "/memory.events", "oom_kill"));
+	*limit = *shared;
+	munmap(shared, T1_PAGE);
+}
+
+static int map_all(struct limit *limit, unsigned int *count)
+{
+	int ret = 0;
+
+	for (; !ret && *count < MANY; *count += !ret)
+		ret = __t1_map(limit->c, limit->mem, IOVA + *count * T1_PAGE, T1_PAGE, T1_RW);
+	return ret;
+}
+
+/* Two objects for each mapping, and a bitmap, which is the third */
+static void map_to_limit(struct limit *limit)
+{
+	__u64 unmapped;
+
+	T1_ASSERT_OK(__t1_dirty_pages(limit->c, VFIO_IOMMU_DIRTY_PAGES_FLAG_START, 0, 0, NULL));
+	limit->error = map_all(limit, &limit->count);
+	T1_ASSERT_OK(__t1_unmap(limit->c, IOVA, MANY * T1_PAGE, &unmapped));
+	T1_ASSERT(unmapped == limit->count * T1_PAGE);
+	map_all(limit, &limit->again);
+	t1_unmap(limit->c, IOVA, limit->again * T1_PAGE);
+}
+
+TEST_F(memcg, mappings_to_limit)
+{
+	struct limit limit = { .c = &self->c };
+	unsigned int left, avail;
+	struct t1_target target;
+	struct t1_group *group;
+
+	ASSERT_EQ(0, __t1_group_get(&self->c, t1_group_of(t1_require(T1_EDU, 0)), &group));
+	t1_target_open(&target, t1_require(T1_IVSHMEM, 0), 2, 0);
+	avail = t1_dma_avail(&self->c);
+	limit.mem = target.mem;
+	reach_limit(_metadata, &limit, "15728640", map_to_limit);
+	EXPECT_LT(10000, limit.count);
+	EXPECT_GT(MANY, limit.count);
+	/* Some caches keep what they have got. */
+	EXPECT_LE(limit.count / 2, limit.again);
+	left = t1_dma_avail(&self->c);
+	EXPECT_EQ(avail, left);
+	t1_target_close(&target);
+	t1_group_put(group);
+}
+
+/* A bitmap of 32 MiB, which is no object of a slab. Nothing is pinned here. */
+static void track_to_limit(struct limit *limit)
+{
+	limit->error = __t1_dirty_pages(limit->c, VFIO_IOMMU_DIRTY_PAGES_FLAG_START, 0, 0, NULL);
+	t1_unmap(limit->c, TRACKED, TRACKED);
+	T1_ASSERT_OK(__t1_dirty_pages(limit->c, VFIO_IOMMU_DIRTY_PAGES_FLAG_START, 0, 0, NULL));
+	T1_ASSERT_OK(__t1_dirty_pages(limit->c, VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP, 0, 0, NULL));
+}
+
+TEST_F(memcg, bitmap_to_limit)
+{
+	struct limit limit = { .c = &self->c };
+	struct t1_group *group;
+
+	if (!t1_vtest_find(0))
+		SKIP(return, T1_VTEST_HINT);
+	ASSERT_EQ(0, __t1_group_get(&self->c, t1_vtest_group(t1_vtest_find(0)), &group));
+	t1_map(&self->c, (void *)T1_PAGE, TRACKED, TRACKED, T1_RW);
+	reach_limit(_metadata, &limit, "15728640", track_to_limit);
+	t1_group_put(group);
+}
+
+static void allocate_to_limit(struct limit *limit)
+{
+	int ret;
+
+	while ((ret = __t1_pasid_alloc(limit->c, 1, LAST)) > 0)
+		limit->count++;
+	limit->error = ret;
+	T1_ASSERT(__t1_pasid_free(limit->c, 1, LAST) == (int)limit->count);
+	while (__t1_pasid_alloc(limit->c, 1, LAST) > 0)
+		limit->again++;
+}
+
+/* Not the quota. Some 30000 PASIDs take a while. */
+TEST_F(memcg, pasids_to_limit)
+{
+	struct limit limit = { .c = &self->c };
+	struct t1_group *group;
+
+	ASSERT_EQ(0, __t1_group_get(&self->c, t1_group_of(t1_require(T1_IVSHMEM, 0)), &group));
+	reach_limit(_metadata, &limit, LIMIT, allocate_to_limit);
+	EXPECT_LT(0, limit.count);
+	EXPECT_GE(atol(LIMIT) / charge("pasid"), limit.count);
+	EXPECT_LT(0, limit.again);
 
 	/* Others go on as before. */
 	EXPECT_LT(0, __t1_pasid_alloc(&self->c, 1, LAST));
 	t1_group_put(group);
-	munmap(count, T1_PAGE);
 }
 
 TEST_HARNESS_MAIN

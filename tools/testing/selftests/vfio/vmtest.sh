@@ -19,7 +19,7 @@ top=$(readlink -f "$here/../../../..")
 usage() {
 	cat <<-EOF
 	usage: ${0##*/} [-k bzImage] [-m modules_dir] [-q 'QEMU arguments']...
-	       [-a 'kernel arguments'] [-l directory] [-M memory] [-c cpus]
+	       [-a 'kernel arguments'] [-l directory] [-M memory] [-c cpus] [-g]
 	       [-t seconds] -- command [argument...]
 
 	Boots the kernel (default: the last build's), loads the VFIO modules and runs
@@ -33,12 +33,30 @@ usage() {
 	  -l  directory of files that the machine sees on top of this host's root
 	  -M  memory, in QEMU's notation    (default: 2G)
 	  -c  number of CPUs                (default: 2)
+	  -g  the command runs a guest: give the machine a periodic tick where QEMU
+	      loses interrupts of a CPU that does (before 10.2, without KVM)
 	  -t  seconds the command may take  (default: 300)
 
-	Without KVM, VMTEST_TCG_THREAD=multi gives each CPU a thread of its own: twice
-	as fast where two CPUs are busy, but QEMU has bugs there.
+	With devices, which bind.sh gives to vfio-pci and prints with their groups:
 
-	Exit status: the command's; 124 when it took too long; 125 when the kernel
+	  ${0##*/} -q '-device edu,addr=10.0,dma_mask=0xffffffffff' \\
+	    -q '-device e1000e,addr=11.0' -- bash -c \\
+	    '$here/bind.sh -f --all-test-devices && ls -l /dev/vfio'
+
+	Without dma_mask= an edu device reaches only the first 256 MiB of its address
+	space (28 bits): IOVAs of a test have to be below, or the mask has to be wider.
+
+	Without KVM, VMTEST_TCG_THREAD=multi gives each CPU a thread of its own: twice
+	as fast where two CPUs are busy. QEMU before 8.2 crashes there when a BAR is
+	moved while another CPU uses one.
+
+	The command may suspend the machine up to the point that /sys/power/pm_test
+	names, "devices" for example, where the modules have vfio_test_awake. Without,
+	nothing of the host could be read afterwards, and /sys/power/state is read-only.
+
+	Exit status: the command's; 123 when the machine stood still, without output
+	and without CPU time for VMTEST_STILL seconds (default: 120; 0: never look, for
+	a machine that a debugger stops); 124 when it took too long; 125 when the kernel
 	panicked or printed a WARNING, BUG, lockdep or sanitizer report, which is then
 	shown; 126 when the machine could not be started.
 	EOF
@@ -49,9 +67,10 @@ die() {
 	exit 126
 }
 
-kernel='' modules='' append='' layer='' memory=2G cpus=2 limit=300
+kernel='' modules='' append='' layer='' memory=2G cpus=2 guest='' limit=300
+still=${VMTEST_STILL:-120}
 qemu_extra=()
-while getopts k:m:q:a:l:M:c:t:h opt; do
+while getopts k:m:q:a:l:M:c:gt:h opt; do
 	case $opt in
 	k) kernel=$OPTARG ;;
 	m) modules=$OPTARG ;;
@@ -60,6 +79,7 @@ while getopts k:m:q:a:l:M:c:t:h opt; do
 	l) layer=$OPTARG ;;
 	M) memory=$OPTARG ;;
 	c) cpus=$OPTARG ;;
+	g) guest=1 ;;
 	t) limit=$OPTARG ;;
 	h) usage; exit 0 ;;
 	*) usage >&2; exit 126 ;;
@@ -68,6 +88,7 @@ done
 shift $((OPTIND - 1))
 [[ $# -gt 0 ]] || { usage >&2; exit 126; }
 [[ $limit =~ ^[1-9][0-9]*$ ]] || die "-t takes whole seconds, not '$limit'"
+[[ $still =~ ^(0|[1-9][0-9]*)$ ]] || die "VMTEST_STILL takes whole seconds, not '$still'"
 
 # The directory that scripts/build leaves its links in, seen from the
 # repository's root or from the generated kernel tree inside it.
@@ -145,12 +166,22 @@ write_job() {
 	cp "$here/vmtest-run.sh" "$run/run.sh"
 }
 
+# VMRUN in QEMU before 10.2 (helper_vmrun() in target/i386/tcg) sets a bit in the
+# CPU's interrupt_request without QEMU's lock, and not atomically. When another thread
+# sets one meanwhile, of the local APIC's timer for example, that one can be lost: the
+# APIC has the interrupt pending, but the CPU is not told of it before the next one.
+# Without a periodic tick there may be no next one, and the CPU is halted for ever.
+loses_interrupts() {
+	local version
+	version=$(qemu-system-x86_64 --version | sed -n 's/.*version \([0-9.]*\).*/\1/p')
+	[[ $(printf '%s\n' 10.2 "${version:-0}" | sort -V | head -1) != 10.2 ]]
+}
+
 qemu_arguments() {
 	qemu=(qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot
 		-cpu max -m "$memory" -smp "$cpus")
 	# All CPUs in one thread: with a thread each, QEMU 7.2 crashes when a
-	# BAR is moved while another CPU uses one (fixed in 8.2), and now and
-	# then a CPU gets no interrupt any more (seen up to 10.0).
+	# BAR is moved while another CPU uses one (fixed in 8.2).
 	# /dev/kvm may open on a machine that cannot run a guest; the CPU
 	# flags tell.
 	if [[ -w /dev/kvm ]] && grep -qwE 'vmx|svm' /proc/cpuinfo; then
@@ -159,6 +190,9 @@ qemu_arguments() {
 		qemu+=(-accel "tcg,thread=${VMTEST_TCG_THREAD:-single}" -machine q35)
 		# A busy host stalls the machine for longer than the kernel thinks possible.
 		append="watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120 $append"
+		if [[ $guest ]] && loses_interrupts; then
+			append="nohz=off highres=off $append"
+		fi
 	fi
 	# no_timer_check: at boot, the timer has to tick within a number of
 	# cycles that on a busy host are over before QEMU can emulate one.
@@ -185,13 +219,53 @@ qemu_arguments() {
 
 running() { kill -0 "$qemu_pid" 2>/dev/null; }
 
-# Wait until the guest has written $1 to its status port, QEMU has ended, or $2
-# seconds have passed; false only in the last case.
+# CPU time that all threads of QEMU have had, in ns, to $now
+cpu_time() {
+	local file ns
+	now=0
+	for file in "/proc/$qemu_pid/task/"*/schedstat; do
+		! read -r ns _ <"$file" || now=$((now + ns))
+	done 2>/dev/null
+}
+
+look_from_now() { looked=$SECONDS begun=$SECONDS used=0 console=0 stood_still=''; }
+
+# True when nothing has happened for $still seconds, by a look each second. A QEMU that
+# was stopped, or whose CPUs are halted with no timer armed, has no CPU time at all. A
+# machine that only waits for the end of a sleep has 8 ms a second under emulation, for
+# its kernel's own timers, and with KVM some of that. The limit is 1 us a second. There
+# is no output without, but the console is cheap to look at, too.
+stands_still() {
+	local now size
+	((still && SECONDS > looked)) || return 1
+	looked=$SECONDS
+	cpu_time
+	size=$(stat -c %s "$run/console")
+	if ((now < used || now - used > still * 1000 || size != console)); then
+		begun=$SECONDS used=$now console=$size
+	fi
+	((SECONDS - begun >= still)) || return 1
+	echo "vmtest: the machine stands still: no output and no CPU time for $still s" >&2
+	stood_still=1
+}
+
+# Has the guest written $1 to its status port? Without a process for each look.
+said() {
+	local line
+	while read -r line; do
+		[[ $line != "$1"* ]] || return 0
+	done <"$run/status"
+	return 1
+}
+
+# Wait until the guest has written $1 to its status port, QEMU has ended, $2 seconds
+# have passed, or the machine stands still; false only in the last two cases.
 wait_for() {
 	local end=$((SECONDS + $2))
-	until grep -q "^$1" "$run/status" 2>/dev/null || ! running; do
+	until said "$1" || ! running; do
 		((SECONDS < end)) || return 1
-		sleep 0.05
+		! stands_still || return 1
+		sleep 0.2
 	done
 }
 
@@ -201,21 +275,25 @@ stop_machine() {
 	qemu_pid=
 }
 
-# A busy host takes its time to boot: that the console goes on is enough, for a while.
+# A busy host takes its time to boot, so CPU time without anything on the console is what
+# counts: a minute. All of the boot needs less.
 booted() {
-	local left=5 size=0 before=-1
-	until wait_for ready 120; do
-		before=$size
+	local size before=-1 now since=0 end=$((SECONDS + 1200))
+	until wait_for ready 10; do
+		[[ ! $stood_still ]] || return 1
+		cpu_time
 		size=$(stat -c %s "$run/console")
-		((size > before && --left)) || return 1
+		((size == before)) || before=$size since=$now
+		((now - since < 60 * 1000 ** 3 && SECONDS < end)) || return 1
 	done
-	grep -q ^ready "$run/status"
+	said ready
 }
 
 # Boot and run once. Sets $result: an exit status, or noboot.
 boot() {
 	: >"$run/console"
 	: >"$run/status"
+	look_from_now
 	"${qemu[@]}" 3>&3 4>&4 </dev/null >"$run/qemu.log" 2>&1 &
 	qemu_pid=$!
 	result=noboot
@@ -227,6 +305,7 @@ boot() {
 			result=$(sed -n 's/^exit //p' "$run/status")
 			wait_for never 120 || result=124
 		fi
+		[[ ! $stood_still ]] || result=123
 	fi
 	stop_machine
 }
@@ -248,7 +327,7 @@ early=''
 exec 3> >(exec cat) 4> >(exec cat >&2)
 boot
 if [[ $result == noboot && -s $run/console ]] && ! grep -aqE "$reports" "$run/console"; then
-	echo "vmtest: the machine never reached the command (QEMU hangs sometimes), booting it once more" >&2
+	echo "vmtest: the machine never reached the command, booting it once more" >&2
 	boot
 fi
 exec 3>&- 4>&-

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # The contract of vmtest.sh: exit status, output, arguments, options. -k and -m name
-# the kernel, as in vmtest.sh.
+# the kernel, as in vmtest.sh. Names are of tests, all by default: "suspend".
 #
 # Tests are called by the names that declare finds; what is in single quotes is
 # for the machine's shell.
@@ -14,10 +14,11 @@ kernel=()
 while getopts k:m:h opt; do
 	case $opt in
 	k | m) kernel+=("-$opt" "$OPTARG") ;;
-	h) echo "usage: ${0##*/} [-k bzImage] [-m modules_dir]"; exit 0 ;;
+	h) echo "usage: ${0##*/} [-k bzImage] [-m modules_dir] [test...]"; exit 0 ;;
 	*) exit 1 ;;
 	esac
 done
+shift $((OPTIND - 1))
 
 # shellcheck source=tap_lib.sh
 . "$here/tap_lib.sh"
@@ -143,6 +144,100 @@ test_layer() {
 	expect "which" says "$tmp/no-layer"
 }
 
+# Stopped from outside, as nothing in the machine can make all of it stand still.
+test_stands_still() {
+	local pid qemu begin
+	mkdir "$tmp/still"
+	: >"$tmp/out"
+	TMPDIR=$tmp/still VMTEST_STILL=10 "$here/vmtest.sh" "${kernel[@]}" -c 1 -- \
+		bash -c 'echo started; sleep 1000' >"$tmp/out" 2>"$tmp/err" &
+	pid=$!
+	until [[ -s $tmp/out ]] || ! kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
+	qemu=$(pgrep -P "$pid" qemu)
+	kill -STOP "$qemu"
+	begin=$SECONDS
+	wait "$pid"
+	status=$?
+	expect "status" returned 123
+	expect "the reason" says 'stands still: no output and no CPU time for 10 s'
+	expect "within a minute" test $((SECONDS - begin)) -lt 60
+	expect "no machine" test ! -d "/proc/$qemu"
+}
+
+# Nor before it has booted
+test_stands_still_at_boot() {
+	VMTEST_STILL=3 vm -q -S -- true
+	expect "status" returned 126
+	expect "the reason" says 'stands still: no output and no CPU time for 3 s'
+}
+
+# Silent for twice the time, busy at first, then waiting
+test_does_not_stand_still() {
+	VMTEST_STILL=10 vm -- bash -c 'while ((SECONDS < 20)); do :; done; sleep 20; exit 6'
+	expect "status" returned 6
+	expect "nothing said" silent
+}
+
+# A QEMU that only tells its version and the arguments it got; fails like one that
+# cannot start.
+fake_qemu() { # version
+	mkdir -p "$tmp/fake"
+	cat >"$tmp/fake/qemu-system-x86_64" <<-EOF
+		#!/bin/sh
+		echo "QEMU emulator version $1 (Debian 1:$1+ds-1)"
+		printf '%s\n' "\$@" >"$tmp/fake/arguments"
+		exit 1
+	EOF
+	chmod +x "$tmp/fake/qemu-system-x86_64"
+}
+
+# The kernel has a tick that is periodic where it runs a guest and QEMU is old.
+periodic_with() { # version, option...
+	fake_qemu "$1"
+	PATH=$tmp/fake:$PATH vm "${@:2}" -- true
+	grep -q 'nohz=off highres=off' "$tmp/fake/arguments"
+}
+
+test_tick_by_version() {
+	local version
+	fake_qemu 7.2.22
+	PATH=$tmp/fake:$PATH vm -g -- true
+	if grep -qx kvm "$tmp/fake/arguments"; then
+		skip="QEMU has KVM here, and loses nothing"
+		return
+	fi
+	for version in 7.2.22 8.2.2 10.0.2 10.1.50; do
+		expect "$version, with a guest" periodic_with "$version" -g
+		expect "$version, without" eval "! periodic_with $version"
+	done
+	for version in 10.2.0 10.10.0 11.0.1; do
+		expect "$version" eval "! periodic_with $version -g"
+	done
+	# The kernel understands it.
+	vm -g -a 'nohz=off highres=off' -- cat /proc/timer_list
+	expect "status" returned 0
+	expect "the local APIC's timer" grep -q 'event_handler:  tick_handle_periodic' "$tmp/out"
+	expect "no other" eval "! grep -qE 'hrtimer_interrupt|nohz_mode *: [12]' '$tmp/out'"
+}
+
+# Devices are suspended and resumed; all of the machine is there afterwards.
+test_suspend() {
+	vm -- bash -c 'cd /sys/power && echo devices >pm_test || exit 77
+		echo 1 >/sys/module/suspend/parameters/pm_test_delay
+		echo mem >state || exit 78
+		/bin/ls -d /usr/share/doc; exit 7'
+	if returned 77; then
+		skip="the kernel cannot suspend for a test: CONFIG_PM_DEBUG=y"
+	elif returned 78; then
+		skip="no module vfio_test_awake: make, or make modules"
+		expect "the reason" says 'Read-only file system'
+	else
+		expect "status" returned 7
+		expect "what it printed" printed /usr/share/doc
+		expect "no report" silent
+	fi
+}
+
 test_signal() {
 	vm -- bash -c 'kill -KILL $$'
 	expect "status of a killed command" returned 137
@@ -262,5 +357,6 @@ test_interrupted() {
 }
 
 mapfile -t tests < <(declare -F | awk '$3 ~ /^test_/ && $3 != "test_report" { print $3 }')
+(($# == 0)) || tests=("${@/#/test_}")
 echo "TAP version 13"
 run_tests "${tests[@]}"

@@ -165,7 +165,16 @@ int __t1_unmap_dirty(struct t1_container *c, __u64 iova, __u64 size, __u64 pgsiz
 	return unmap(c, VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP, iova, size, dirty, unmapped);
 }
 
-int __t1_dirty_pages(struct t1_container *c, __u32 flags, __u64 iova, __u64 size, __u64 *bitmap)
+int __t1_unmap_bitmap(struct t1_container *c, __u64 iova, __u64 size, void *bitmap,
+		      __u64 bitmap_size, __u64 *unmapped)
+{
+	struct vfio_bitmap dirty = { .pgsize = T1_PAGE, .size = bitmap_size, .data = bitmap };
+
+	return unmap(c, VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP, iova, size, dirty, unmapped);
+}
+
+static int dirty_pages(struct t1_container *c, __u32 flags, __u64 iova, __u64 size, void *bitmap,
+		       __u64 bitmap_size)
 {
 	struct {
 		struct vfio_iommu_type1_dirty_bitmap head;
@@ -175,13 +184,23 @@ int __t1_dirty_pages(struct t1_container *c, __u32 flags, __u64 iova, __u64 size
 		.get = {
 			.iova = iova,
 			.size = size,
-			.bitmap = {
-				.pgsize = T1_PAGE, .size = sizeof(*bitmap), .data = bitmap,
-			},
+			.bitmap = { .pgsize = T1_PAGE, .size = bitmap_size, .data = bitmap },
 		},
 	};
 
 	return ioctl(c->fd, VFIO_IOMMU_DIRTY_PAGES, &arg) ? -errno : 0;
+}
+
+int __t1_dirty_pages(struct t1_container *c, __u32 flags, __u64 iova, __u64 size, __u64 *bitmap)
+{
+	return dirty_pages(c, flags, iova, size, bitmap, sizeof(*bitmap));
+}
+
+int __t1_get_bitmap(struct t1_container *c, __u64 iova, __u64 size, void *bitmap,
+		    __u64 bitmap_size)
+{
+	return dirty_pages(c, VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP, iova, size, bitmap,
+			   bitmap_size);
 }
 
 struct vfio_info_cap_header *t1_info_cap(struct t1_container *c, __u16 id, void *buf, size_t size)

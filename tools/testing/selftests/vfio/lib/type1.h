@@ -15,8 +15,8 @@
 
 #include <linux/pci_regs.h>
 #include <linux/types.h>
-#include <linux/vfio.h>
 
+#include "../../../../vfio/uapi.h"
 #include "../../../../../drivers/vfio/vfio_test.h"
 
 /* Seconds that a test may take. The harness has 30, which a busy host does not. */
@@ -60,6 +60,11 @@ int __t1_unmap_dirty(struct t1_container *c, __u64 iova, __u64 size, __u64 pgsiz
 		     __u64 *unmapped);
 /* VFIO_IOMMU_DIRTY_PAGES; the range and its @bitmap of 64 pages are for GET_BITMAP */
 int __t1_dirty_pages(struct t1_container *c, __u32 flags, __u64 iova, __u64 size, __u64 *bitmap);
+/* The same two with @bitmap_size bytes, of pages of T1_PAGE */
+int __t1_unmap_bitmap(struct t1_container *c, __u64 iova, __u64 size, void *bitmap,
+		      __u64 bitmap_size, __u64 *unmapped);
+int __t1_get_bitmap(struct t1_container *c, __u64 iova, __u64 size, void *bitmap,
+		    __u64 bitmap_size);
 /* A capability of VFIO_IOMMU_GET_INFO, in @buf; NULL when there is none such. */
 struct vfio_info_cap_header *t1_info_cap(struct t1_container *c, __u16 id, void *buf, size_t size);
 /* How many more mappings the container takes */
@@ -102,6 +107,10 @@ void t1_set_command(struct t1_device *dev, __u16 mask, bool on);
 void t1_flr(struct t1_device *dev);
 void t1_set_power_state(struct t1_device *dev, int state);
 
+/* The address of a function that is to have D1 and D2 goes there. */
+#define T1_D1D2		"/sys/module/vfio_test_pci/parameters/d1d2"
+#define T1_D1D2_HINT	"run as root, with the module vfio_test_pci"
+
 int __t1_reset(struct t1_device *dev);
 int __t1_hot_reset(struct t1_device *dev, const int *group_fds, unsigned int count);
 /* For @count interrupts of a kind; @values are as @data, one of VFIO_IRQ_SET_DATA_*, says. */
@@ -132,6 +141,7 @@ enum t1_kind {
 	T1_NVME,	/* FLR, bus reset; BAR 2 is RAM with cmb_size_mb= */
 	T1_E1000E,	/* power management, bus reset */
 	T1_IGB,		/* FLR, virtual functions */
+	T1_TESTDEV,	/* BAR 2 is as large as one likes, with nothing behind it */
 	T1_KINDS
 };
 
@@ -184,7 +194,10 @@ bool t1_group_usable(int group);
 	EXPECT_EQ(0, __status);						\
 } while (0)
 
-/* type1_edu.c: the edu device's DMA engine, by a mapping of its BAR 0 */
+/*
+ * type1_edu.c: the edu device's DMA engine, by a mapping of its BAR 0. It reaches the
+ * first 256 MiB of IOVAs, unless QEMU's -device edu has a dma_mask= of more bits.
+ */
 
 #define EDU_BUF		0x40000
 #define EDU_BUF_SIZE	4096	/* a transfer that ends with it makes QEMU 7.2 abort */
@@ -233,6 +246,8 @@ bool t1_dma_arrives(struct t1_rig *rig, __u64 iova, __u32 *word);
 bool t1_has_function(const char *name);
 /* Has the IOMMU an entry for @iova of the device? 1 or 0 */
 int t1_translates(const char *bdf, __u64 iova);
+/* Of how many pages? 0: it has none */
+int t1_entry_pages(const char *bdf, __u64 iova);
 
 /* Once for all tests of a program; it ends with that. Of the events of a @system. */
 int t1_trace_start(const char *system);
@@ -415,10 +430,19 @@ void t1_race_begin_free_work(struct t1_race *race, const char *symbol,
  * once each has run again.
  */
 void t1_race_free_interrupts(const char *bdf);
+/* Or to there, when it is such a thread that is to be delayed */
+void t1_race_delay_interrupts(const char *bdf);
 /* Does it wait still? If not, who asks has waited for it. */
 bool t1_race_overtaken(void);
 /* Let it go on, until the call returns. */
 void t1_race_end(struct t1_race *race);
+
+#define T1_WATCH_HINT	"the module vfio_test_delay: type, as root: modprobe vfio_test_delay"
+
+/* Was the function @symbol called, by anybody from @caller, between begin and end? */
+bool t1_watch_usable(void);
+void t1_watch_begin(const char *symbol, const char *caller);
+bool t1_watch_end(void);
 
 /* type1_bench.c: figures */
 
@@ -441,6 +465,12 @@ bool touch_works(void *addr, __u32 value);
 
 /* Fault a whole range in, so that only a zap can make it fault again. */
 void touch_all(const void *addr, size_t size);
+/*
+ * In a child, until it is alone: do what the parent asks for at @addr. Who asks gets
+ * what touch_faults() returns, or -2 where touch_works() fails afterwards.
+ */
+void touch_serve(int sock, void *addr);
+long touch_ask(int sock);
 
 void t1_fail(const char *file, int line, const char *what, int error);
 

@@ -2,7 +2,8 @@
 /*
  * One call overtakes another, which the vfio_test_delay module stops in a
  * function of the kernel. What is stopped has a CPU of its own, on which nothing
- * else would come to run.
+ * else would come to run. With a delay of 0 the module only tells whether a
+ * function was called.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -25,9 +26,14 @@
 #define FREE_CPU	0
 #define DELAYED_CPU	1
 
+bool t1_watch_usable(void)
+{
+	return !access(T1_RACE_DELAY, W_OK);
+}
+
 bool t1_race_usable(void)
 {
-	return !access(T1_RACE_DELAY, W_OK) && sysconf(_SC_NPROCESSORS_ONLN) > DELAYED_CPU;
+	return t1_watch_usable() && sysconf(_SC_NPROCESSORS_ONLN) > DELAYED_CPU;
 }
 
 static void run_on(int cpu)
@@ -49,13 +55,13 @@ static void run_workers_on(int cpu)
 	t1_write_file(WORKERS, mask);
 }
 
-void t1_race_free_interrupts(const char *bdf)
+static void run_interrupts_on(const char *bdf, int number)
 {
 	char path[PATH_MAX], cpu[16];
 	glob_t found;
 	size_t i;
 
-	snprintf(cpu, sizeof(cpu), "%d", FREE_CPU);
+	snprintf(cpu, sizeof(cpu), "%d", number);
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/msi_irqs/*", bdf);
 	T1_ASSERT(!glob(path, 0, NULL, &found));
 	for (i = 0; i < found.gl_pathc; i++) {
@@ -64,6 +70,16 @@ void t1_race_free_interrupts(const char *bdf)
 		t1_write_file(path, cpu);
 	}
 	globfree(&found);
+}
+
+void t1_race_free_interrupts(const char *bdf)
+{
+	run_interrupts_on(bdf, FREE_CPU);
+}
+
+void t1_race_delay_interrupts(const char *bdf)
+{
+	run_interrupts_on(bdf, DELAYED_CPU);
 }
 
 static void pause_ms(void)
@@ -109,6 +125,24 @@ static void delay_start(const char *symbol, int ms, const char *caller)
 		pause_ms();
 }
 
+bool t1_race_armed(void)
+{
+	return find_line(T1_RACE_DELAY, "armed", "");
+}
+
+void t1_watch_begin(const char *symbol, const char *caller)
+{
+	T1_ASSERT_OK(delay(symbol, 0, caller));
+}
+
+bool t1_watch_end(void)
+{
+	bool called = !t1_race_armed();
+
+	t1_write_file(T1_RACE_DELAY, "\n");
+	return called;
+}
+
 static void *call_first(void *arg)
 {
 	struct t1_race *race = arg;
@@ -116,11 +150,6 @@ static void *call_first(void *arg)
 	run_on(DELAYED_CPU);
 	race->call(race->arg);
 	return NULL;
-}
-
-bool t1_race_armed(void)
-{
-	return find_line(T1_RACE_DELAY, "armed", "");
 }
 
 static void begin(struct t1_race *race, int workers, int ms, const char *symbol,

@@ -29,6 +29,8 @@ static const struct {
 	[T1_NVME] = { "nvme", "VFIO_TEST_NVME", 0x1b36, 0x0010,
 		      "nvme,cmb_size_mb=16,bus=root_port,..." },
 	[T1_E1000E] = { "e1000e", "VFIO_TEST_E1000E", 0x8086, 0x10d3, "e1000e,bus=root_port" },
+	[T1_TESTDEV] = { "pci-testdev", "VFIO_TEST_TESTDEV", 0x1b36, 0x0005,
+			 "pci-testdev,membar=128G" },
 	[T1_IGB] = { "igb", "VFIO_TEST_IGB", 0x8086, 0x10c9, "igb,bus=root_port" },
 };
 

@@ -76,6 +76,7 @@ struct fuzz_proc {
 	pid_t pid;		/* 0: the slot is free */
 	__u64 stream;
 	__u64 limit;		/* steps of each thread */
+	bool warming;		/* does each operation once, and no steps */
 	int files[FUZZ_FILES][FUZZ_FDS];	/* fd | device << 16, or -1 */
 	struct fuzz_range mapped[FUZZ_RANGES];	/* some of what was, last */
 	int area[FUZZ_SLOTS];	/* what was mapped there: 1 + kind of device; 0: RAM */
@@ -90,6 +91,8 @@ struct fuzz_shared {
 	unsigned int devices;
 	struct fuzz_device device[FUZZ_DEVICES];
 	struct fuzz_proc procs[FUZZ_PROCS];
+	bool warm[FUZZ_OPS];	/* has succeeded in a state made for it */
+	unsigned int tries;	/* that this took */
 	__u64 results[FUZZ_OPS][FUZZ_RESULTS];
 	__u64 times[FUZZ_OPS];	/* ns */
 	pthread_mutex_t edu;	/* serialises the registers of edu's DMA engines */
@@ -185,6 +188,11 @@ struct fuzz_run {
 extern struct fuzz_run fuzz_run;
 
 void fuzz_round(unsigned int number, __u64 time);
+/* Before the first round */
+void fuzz_warm_round(void);
+
+/* type1_fuzz_warm.c: each operation once, in a process of its own */
+void fuzz_warm_up(struct fuzz *f);
 
 /* type1_fuzz_check.c: what has to be so when all is closed */
 bool fuzz_find_devices(struct fuzz_shared *shared);
@@ -192,7 +200,11 @@ bool fuzz_check_groups(struct fuzz_shared *shared, bool all);
 /* How many lines that VFIO must not print; -1: nobody can tell */
 int fuzz_check_log(const char *before);
 void fuzz_print_table(struct fuzz_shared *shared);
-/* How many operations never succeeded, but should have */
+/* Are the devices there that this operation takes, and nothing else against it? */
+bool fuzz_must_succeed(struct fuzz_shared *shared, unsigned int op);
+/* How many operations did not succeed in a state made for it */
+unsigned int fuzz_never_warm(struct fuzz_shared *shared);
+/* How many of those that are frequent never succeeded at random */
 unsigned int fuzz_never(struct fuzz_shared *shared, bool print);
 
 #endif

@@ -70,7 +70,7 @@ static void start_anchor(void)
 	T1_ASSERT(!setpgid(fuzz_run.anchor, fuzz_run.anchor));
 }
 
-static void start_worker(unsigned int number, __u64 stream)
+static void start_worker(unsigned int number, __u64 stream, bool warming)
 {
 	struct rlimit little = { LITTLE_MEMORY, LITTLE_MEMORY };
 	struct fuzz_proc *proc = &fuzz_run.shared->procs[number];
@@ -79,7 +79,8 @@ static void start_worker(unsigned int number, __u64 stream)
 	memset(proc, 0, sizeof(*proc));
 	memset(proc->files, -1, sizeof(proc->files));
 	proc->stream = stream;
-	proc->limit = fuzz_run.steps;
+	proc->limit = warming ? 0 : fuzz_run.steps;
+	proc->warming = warming;
 	pid = fork();
 	T1_ASSERT(pid >= 0);
 	if (!pid) {
@@ -161,7 +162,7 @@ static void kill_worker(unsigned int number)
 		usleep(1000);
 	}
 	if (proc->pid != pid)
-		start_worker(number, stream);
+		start_worker(number, stream, false);
 }
 
 static void make_sockets(void)
@@ -208,20 +209,44 @@ static void end_round(bool kill_all)
 	close(FUZZ_FD_RECEIVE);
 }
 
-void fuzz_round(unsigned int number, __u64 time)
+static void begin_round(void)
 {
-	__u64 end = t1_now() + ROUND, stream = fuzz_mix(fuzz_run.seed, number);
-	unsigned int i;
-
 	fuzz_run.shared->stop = false;
 	fuzz_run.shared->closed = 0;
 	fuzz_run.shared->locked = 0;
 	memset(fuzz_run.shared->procs, 0, sizeof(fuzz_run.shared->procs));
 	make_sockets();
 	start_anchor();
+}
+
+static bool warm(void)
+{
+	struct fuzz_proc *proc = &fuzz_run.shared->procs[0];
+
+	return !__atomic_load_n(&proc->pid, __ATOMIC_RELAXED) ||
+	       !__atomic_load_n(&proc->warming, __ATOMIC_RELAXED);
+}
+
+/* One process; the others count as if they had closed all. */
+void fuzz_warm_round(void)
+{
+	begin_round();
+	fuzz_run.shared->closed = FUZZ_WORKERS - 1;
+	start_worker(0, fuzz_mix(fuzz_run.seed, -1ULL), true);
+	wait_for(warm, 2 * HANG);
+	end_round(false);
+	printf("# in states made for them, operations took %u tries\n", fuzz_run.shared->tries);
+}
+
+void fuzz_round(unsigned int number, __u64 time)
+{
+	__u64 end = t1_now() + ROUND, stream = fuzz_mix(fuzz_run.seed, number);
+	unsigned int i;
+
+	begin_round();
 	for (i = 0; i < FUZZ_WORKERS; i++) {
 		if (fuzz_run.only == FUZZ_ANY || fuzz_run.only == (int)i)
-			start_worker(i, fuzz_mix(stream, i));
+			start_worker(i, fuzz_mix(stream, i), false);
 		else
 			fuzz_run.shared->closed++;
 	}

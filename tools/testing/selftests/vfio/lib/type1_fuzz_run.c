@@ -172,6 +172,8 @@ void fuzz_process(struct fuzz_shared *shared, unsigned int number)
 	memset(shared->procs[number].area, 0, sizeof(shared->procs[number].area));
 	fuzz_thread_init(&threads[0], shared, number, 0);
 	fuzz_thread_init(&threads[1], shared, number, 1);
+	if (threads[0].proc->warming)
+		fuzz_warm_up(&threads[0]);
 	T1_ASSERT(!pthread_create(&second, NULL, second_thread, &threads[1]));
 	fuzz_thread_run(&threads[0]);
 	pthread_join(second, NULL);

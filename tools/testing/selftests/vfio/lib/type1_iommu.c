@@ -32,11 +32,12 @@ bool t1_has_function(const char *name)
  * "Device BDF @...", a heading, and a line for each leaf: page frame number of
  * the IOVA, then an entry for each level, 0 below a superpage.
  */
-int t1_translates(const char *bdf, __u64 iova)
+int t1_entry_pages(const char *bdf, __u64 iova)
 {
-	bool here = false, found = false;
 	__u64 pfn, entry[5], pages;
 	char line[256], name[32];
+	bool here = false;
+	int found = 0;
 	FILE *f;
 
 	f = fopen(TABLES, "r");
@@ -49,10 +50,18 @@ int t1_translates(const char *bdf, __u64 iova)
 				    &entry[1], &entry[2], &entry[3], &entry[4]) != 6)
 			continue;
 		pages = entry[4] ? 1 : entry[3] ? 512 : 512 * 512;
-		found |= iova >> 12 >= pfn && iova >> 12 < pfn + pages;
+		if (iova >> 12 >= pfn && iova >> 12 < pfn + pages)
+			found = pages;
 	}
 	fclose(f);
 	return found;
+}
+
+int t1_translates(const char *bdf, __u64 iova)
+{
+	int pages = t1_entry_pages(bdf, iova);
+
+	return pages > 0 ? 1 : pages;
 }
 
 /*

@@ -103,3 +103,26 @@ void touch_all(const void *addr, size_t size)
 	for (pos = 0; pos < size; pos += step)
 		T1_ASSERT(touch_read((const char *)addr + pos, &value));
 }
+
+void touch_serve(int sock, void *addr)
+{
+	char request;
+	long faults;
+
+	while (read(sock, &request, 1) == 1) {
+		faults = touch_faults(addr);
+		if (faults >= 0 && !touch_works(addr, 0x7777000))
+			faults = -2;
+		T1_ASSERT(write(sock, &faults, sizeof(faults)) == sizeof(faults));
+	}
+	_exit(0);
+}
+
+long touch_ask(int sock)
+{
+	long faults;
+
+	T1_ASSERT(write(sock, "", 1) == 1);
+	T1_ASSERT(read(sock, &faults, sizeof(faults)) == sizeof(faults));
+	return faults;
+}

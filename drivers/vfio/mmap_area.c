@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Where mmap() puts the memory of a device.
+ *
+ * Page tables have large pages only where virtual and physical addresses are
+ * congruent, that is, the same modulo the size of such a page. The CPU's are
+ * meant, and those of an IOMMU: programs like to use their virtual addresses as
+ * IOVAs. So, where the user leaves the choice to us, take an address that is
+ * congruent to the memory's, for the largest page that fits into the mapping.
+ *
+ * The architecture chooses, with its limits and at random, a place for a
+ * mapping that is longer by up to such a page, and we the page in it. The cost are
+ * holes between mappings, in address space and not in memory.
+ */
+
+#include <linux/err.h>
+#include <linux/fs.h>
+#include <linux/kernel.h>
+#include <linux/mm.h>
+#include <linux/mman.h>
+#include <linux/sched.h>
+#include <linux/vfio.h>
+
+#include "vfio.h"
+
+/* A page of @size, from one multiple of @size to the next, lies in the memory */
+static bool vfio_area_has_page(phys_addr_t phys, unsigned long len,
+			       unsigned long size)
+{
+	unsigned long skip = -phys & (size - 1);
+
+	return len >= size && len - size >= skip;
+}
+
+/* What the architecture would choose */
+static unsigned long vfio_area_any(struct file *filep, unsigned long addr,
+				   unsigned long len, unsigned long pgoff,
+				   unsigned long flags)
+{
+	return current->mm->get_unmapped_area(filep, addr, len, pgoff, flags);
+}
+
+/* An address that is congruent to @phys modulo @size, or an error */
+static unsigned long vfio_area_congruent(struct file *filep, unsigned long addr,
+					 unsigned long len, unsigned long pgoff,
+					 unsigned long flags, phys_addr_t phys,
+					 unsigned long size)
+{
+	unsigned long padded = len + size - PAGE_SIZE;
+
+	if (!vfio_area_has_page(phys, len, size) || padded < len)
+		return -ENOMEM;
+
+	addr = vfio_area_any(filep, addr, padded, pgoff, flags);
+	if (IS_ERR_VALUE(addr))
+		return addr;
+	return addr + ((phys - addr) & (size - 1));
+}
+
+/**
+ * vfio_device_get_unmapped_area - Choose an address for a mapping of a device
+ * @filep: device file
+ * @addr: what the user asks for, if it is free; 0: nothing
+ * @len: size of the mapping
+ * @pgoff: offset in the file, in pages
+ * @flags: MAP_FIXED and so on
+ *
+ * Context: for the get_unmapped_area callback of file_operations; mmap_lock held
+ * for writing.
+ * Return: address or error.
+ */
+unsigned long vfio_device_get_unmapped_area(struct file *filep,
+					    unsigned long addr,
+					    unsigned long len,
+					    unsigned long pgoff,
+					    unsigned long flags)
+{
+	const unsigned long sizes[] = { PUD_SIZE, PMD_SIZE };
+	struct vfio_device *device = filep->private_data;
+	unsigned long area;
+	phys_addr_t phys;
+	unsigned int i;
+
+	area = vfio_area_any(filep, addr, len, pgoff, flags);
+	if (flags & MAP_FIXED || (addr && area == addr) ||
+	    !device->ops->region_phys ||
+	    device->ops->region_phys(device, (u64)pgoff << PAGE_SHIFT, &phys))
+		return area;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		unsigned long congruent =
+			vfio_area_congruent(filep, addr, len, pgoff, flags,
+					    phys, sizes[i]);
+
+		if (!IS_ERR_VALUE(congruent))
+			return congruent;
+	}
+	return area;
+}

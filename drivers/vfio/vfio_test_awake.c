@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Keeps virtio's devices out of a system sleep, for tests of VFIO.
+ *
+ * Linux 6.1 resets each virtio device when the system resumes, also where the device
+ * has kept its state, as all have with /sys/power/pm_test. The driver of 9p does not
+ * set its device up again: in a virtual machine whose root is on 9p, nothing can be
+ * read or even closed any more. While this module is loaded, these devices are neither
+ * stopped nor reset. Newer kernels do without: they leave a device alone that says in
+ * its PM capability that it keeps its state.
+ *
+ * Not for a sleep in which the devices lose power.
+ */
+
+#include <linux/device.h>
+#include <linux/kernel.h>
+#include <linux/kprobes.h>
+#include <linux/module.h>
+#include <linux/ptrace.h>
+
+/* In place of the functions below: same arguments, same result as on success */
+static int vfio_test_stay_awake(struct device *dev)
+{
+	return 0;
+}
+
+static int vfio_test_awake_hit(struct kprobe *probe, struct pt_regs *regs)
+{
+	instruction_pointer_set(regs, (unsigned long)vfio_test_stay_awake);
+	return 1;
+}
+
+/* Never called, but a kprobe that goes on somewhere else has to have one */
+static void vfio_test_awake_post(struct kprobe *probe, struct pt_regs *regs,
+				 unsigned long flags)
+{
+}
+
+static struct kprobe vfio_test_freeze = {
+	.symbol_name = "virtio_pci_freeze",
+	.pre_handler = vfio_test_awake_hit,
+	.post_handler = vfio_test_awake_post,
+};
+
+static struct kprobe vfio_test_restore = {
+	.symbol_name = "virtio_pci_restore",
+	.pre_handler = vfio_test_awake_hit,
+	.post_handler = vfio_test_awake_post,
+};
+
+static struct kprobe *vfio_test_awake_probes[] = {
+	&vfio_test_freeze,
+	&vfio_test_restore,
+};
+
+static int __init vfio_test_awake_init(void)
+{
+	return register_kprobes(vfio_test_awake_probes,
+				ARRAY_SIZE(vfio_test_awake_probes));
+}
+module_init(vfio_test_awake_init);
+
+static void __exit vfio_test_awake_exit(void)
+{
+	unregister_kprobes(vfio_test_awake_probes,
+			   ARRAY_SIZE(vfio_test_awake_probes));
+}
+module_exit(vfio_test_awake_exit);
+
+MODULE_DESCRIPTION("Keeps virtio's devices out of a system sleep, for tests of VFIO");
+MODULE_LICENSE("GPL");
