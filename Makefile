@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Each verb calls scripts; "make help" lists the verbs.
 #
-# Variables: BASE, BASE_VERSION, FLAVOUR, KERNEL, CONFIG (of kernel-deb), VM_MEMORY,
-# VM_CPUS, JOBS, FORCE=1.
+# Variables: BASE, BASE_VERSION, TOPIC (of apply), FLAVOUR, KERNEL, CONFIG (of
+# kernel-deb), VM_MEMORY, VM_CPUS, JOBS, FORCE=1.
 
 .NOTPARALLEL:
 .PHONY: all help run stock check nightly coverage lint cross series bisect-check refresh \
