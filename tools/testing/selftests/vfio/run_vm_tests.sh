@@ -81,7 +81,7 @@ peer_random      | both | 240 | peer_random_test
 peer_pins        | both | 60  | peer_pins_test
 peer_reset       | both | 120 | peer_reset_test
 peer_reap        | both | 120 | peer_reap_test
-peer_size        | each | 240 | peer_size_test
+peer_size        | each | 480 | peer_size_test
 peer_sleep       | root | 60  | peer_sleep_test
 peer_update      | each | 120 | peer_update_test
 peer_walk        | both | 120 | peer_walk_test
