@@ -122,10 +122,10 @@ chosen_kernel()
 	fi
 }
 
-# topics [SOURCE]: one line a topic, in the order of the series: its name, then the topics
+# topics SOURCE: one line a topic, in the order of the series: its name, then the topics
 # that it needs.
-topics() { sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "${1:-.}/$PATCHES/topics"; }
-topic_names() { topics "$@" | awk '{ print $1 }'; }
+topics() { sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$1/$PATCHES/topics"; }
+topic_names() { topics . | awk '{ print $1 }'; }
 
 [[ ! $TOPIC ]] || topic_names | grep -qxF -- "$TOPIC" ||
 	die "unknown topic '$TOPIC': choose one of: $(topic_names | paste -sd' ')"

@@ -115,7 +115,9 @@ stack()
 # that is all that comes before it in the series, the generated tree has it already.
 topic_head()
 {
-	local TOPIC=$1 count
+	# shellcheck disable=SC2034 # for patch_list()
+	local TOPIC=$1
+	local count
 
 	count=$(patch_list . | wc -l)
 	if [[ $(patch_list .) == "$(TOPIC='' patch_list . | head -n "$count")" ]]; then
