@@ -48,7 +48,7 @@ stack_new()
 		die "$patch brings in $path, which the kernel already has: make it a diff"
 	[[ ! -x $source/$path ]] || mode=100755
 	blob=$(tgit hash-object -w --no-filters "$source/$path")
-	tgit update-index --add --cacheinfo "$mode,$blob,$path"
+	printf '%s %s\t%s\n' "$mode" "$blob" "$path" >>"$TMP/entries"
 }
 
 # Each of our entries goes to its alphabetical place in the kernel's list.
@@ -91,9 +91,12 @@ stack()
 		patch_diff "$source/$patch" >"$TMP/diff"
 		log=$(tgit apply --cached --allow-empty "$TMP/diff" 2>&1) ||
 			explain "$patch" "$log" "$(tgit log -1 --format=%s "$base")"
+		# The index has all files of the kernel, so it is written once for all new ones.
+		: >"$TMP/entries"
 		for path in $(patch_new "$source/$patch"); do
 			stack_new "$path"
 		done
+		[[ ! -s $TMP/entries ]] || tgit update-index --add --index-info <"$TMP/entries"
 		below=$(patch_below "$source/$patch" | sed '/^New: /d' | git stripspace)
 		if grep -qx 'Merge: MAINTAINERS' <<<"$below"; then
 			stack_maintainers
