@@ -240,6 +240,26 @@ static bool vdso_area(struct foreign *f)
 			   MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == f->area;
 }
 
+/*
+ * The kernel puts [vvar] at a random place, now and then next to another mapping. Start
+ * again then, some times at most.
+ */
+static void __attribute__((constructor)) find_room(int argc, char **argv)
+{
+	const char *left = getenv("REPLAY_TRIES_LEFT");
+	int tries = left ? atoi(left) : 20;
+	char text[16];
+	struct foreign f;
+
+	if (vdso_area(&f)) {
+		munmap(f.area, T1_PAGE);
+	} else if (tries) {
+		snprintf(text, sizeof(text), "%d", tries - 1);
+		setenv("REPLAY_TRIES_LEFT", text, 1);
+		execv("/proc/self/exe", argv);
+	}
+}
+
 static void *map_resource(struct foreign *f, void *addr)
 {
 	return mmap(addr, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, f->resource, 0);
