@@ -79,7 +79,7 @@ peer_fail_nth    | root | 120 | peer_fail_nth
 peer_host        | root | 120 | peer_host_test
 peer_random      | both | 240 | peer_random_test
 peer_pins        | both | 60  | peer_pins_test
-peer_reset       | both | 120 | peer_reset_test
+peer_reset       | each | 120 | peer_reset_test
 peer_reap        | both | 120 | peer_reap_test
 peer_size        | each | 480 | peer_size_test
 peer_sleep       | root | 60  | peer_sleep_test
