@@ -402,7 +402,7 @@ int vfio_pci_core_wake(struct device *dev)
 	vfio_pci_begin_memory_change(vdev, false);
 	vdev->asleep = false;
 	/* The PCI core has left D3hot, and put back what the function had */
-	if (vdev->pdev->current_state < PCI_D3hot)
+	if (vdev->pdev->current_state == PCI_D0)
 		vfio_pci_forget_pm_save(vdev);
 	vfio_pci_end_memory_change(vdev);
 	return 0;
