@@ -47,22 +47,6 @@ FIXTURE(memcg) {
 	long before;
 };
 
-/* The number behind @key in a file of lines "key number" */
-static long read_key(const char *path, const char *key)
-{
-	long value = -1, number;
-	char word[64];
-	FILE *file = fopen(path, "r");
-
-	T1_ASSERT(file);
-	while (fscanf(file, "%63s %ld%*[^\n]", word, &number) == 2) {
-		if (!strcmp(word, key))
-			value = number;
-	}
-	fclose(file);
-	return value;
-}
-
 /*
  * What an object is charged, with the pointer to its cgroup; debugging makes
  * objects larger.
@@ -93,7 +77,7 @@ static void join(const char *cgroup)
 
 static long slab(void)
 {
-	return read_key(CGROUP "/memory.stat", "slab");
+	return t1_read_key(CGROUP "/memory.stat", "slab");
 }
 
 /* From now on, this process is charged. */
@@ -261,9 +245,9 @@ static void reach_limit(struct __test_metadata *_metadata, struct limit *limit, 
 	       shared->again);
 	EXPECT_EQ(0, status);
 	EXPECT_EQ(-ENOMEM, shared->error);
-	EXPECT_GE(atol(max), read_key(CGROUP "/memory.stat", "slab"));
-	EXPECT_LT(0, read_key(CGROUP "/memory.events", "max"));
-	EXPECT_EQ(0, read_key(CGROUP "/memory.events", "oom_kill"));
+	EXPECT_GE(atol(max), t1_read_key(CGROUP "/memory.stat", "slab"));
+	EXPECT_LT(0, t1_read_key(CGROUP "/memory.events", "max"));
+	EXPECT_EQ(0, t1_read_key(CGROUP "/memory.events", "oom_kill"));
 	*limit = *shared;
 	munmap(shared, T1_PAGE);
 }

@@ -30,25 +30,9 @@
 #define BLOCKS	40		/* more than a domain keeps empty tables for */
 #define LIMIT	(32 * MIB)
 
-/* The number behind @key in a file of lines "key number" */
-static long read_key(const char *path, const char *key)
-{
-	long value = -1, number;
-	char word[64];
-	FILE *file = fopen(path, "r");
-
-	T1_ASSERT(file);
-	while (fscanf(file, "%63s %ld%*[^\n]", word, &number) == 2) {
-		if (!strcmp(word, key))
-			value = number;
-	}
-	fclose(file);
-	return value;
-}
-
 static long available(void)
 {
-	return read_key("/proc/meminfo", "MemAvailable:") * 1024;
+	return t1_read_key("/proc/meminfo", "MemAvailable:") * 1024;
 }
 
 /* What there is, with gaps in between */
@@ -252,7 +236,7 @@ FIXTURE_TEARDOWN(charge)
 
 static long kernel_memory(void)
 {
-	return read_key(CGROUP "/memory.stat", "kernel");
+	return t1_read_key(CGROUP "/memory.stat", "kernel");
 }
 
 TEST_F(charge, who_maps)
@@ -310,7 +294,7 @@ TEST_F(charge, until_it_is_full)
 	EXPECT_EQ(ENOMEM, WEXITSTATUS(status));
 	EXPECT_LT(LIMIT / T1_PAGE / 2, *self->count);
 	EXPECT_GE(LIMIT / T1_PAGE, *self->count);
-	EXPECT_EQ(0, read_key(CGROUP "/memory.events", "oom_kill"));
+	EXPECT_EQ(0, t1_read_key(CGROUP "/memory.events", "oom_kill"));
 
 	/* Others go on as before. */
 	t1_map(&self->c, self->ram, IOVA + *self->count * 2 * MIB, T1_PAGE, T1_RW);

@@ -306,6 +306,7 @@ void t1_read_file(const char *path, char *text, size_t size);
 int __t1_write_data(const char *path, const void *data, size_t size);
 int __t1_write_file(const char *path, const char *text);
 void t1_write_file(const char *path, const char *text);
+long t1_read_key(const char *path, const char *key);
 
 /* type1_pasid.c: PASIDs */
 

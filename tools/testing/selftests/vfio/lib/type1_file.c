@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/klog.h>
@@ -95,4 +96,20 @@ char *t1_kernel_log(int *size)
 	}
 	free(log);
 	return NULL;
+}
+
+/* The number behind @key in a file of lines "key number" */
+long t1_read_key(const char *path, const char *key)
+{
+	long value = -1, number;
+	char word[64];
+	FILE *file = fopen(path, "r");
+
+	T1_ASSERT(file);
+	while (fscanf(file, "%63s %ld%*[^\n]", word, &number) == 2) {
+		if (!strcmp(word, key))
+			value = number;
+	}
+	fclose(file);
+	return value;
 }
