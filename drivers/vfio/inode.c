@@ -2,17 +2,17 @@
 /*
  * One inode for each VFIO device, in a pseudo file system of their own.
  *
- * The inode is there for its address space: all files of a device share it,
- * so that the rmap of that one address space finds every CPU mapping of the
+ * The purpose of the inode is its address space, which all files of a device
+ * share. So the rmap of that one address space finds every CPU mapping of the
  * device in every process, and unmap_mapping_range() zaps them in one call.
  *
- * Lifetime: the inode lives as long as the memory of its vfio_device. Each
- * open file holds a registration of the device and each VMA holds its file,
- * hence whatever uses the address space is gone before the inode is. A file
- * does not reference the inode itself: f_inode stays the anonymous one.
+ * Lifetime: the inode lives as long as the memory of its vfio_device. Each open
+ * file holds a registration of the device, and each VMA holds its file. So all
+ * users of the address space are gone before the inode. A file does not
+ * reference the inode itself: f_inode stays the anonymous one.
  *
- * The mount is pinned by each inode, and pins this module in turn. It goes
- * with the last inode, which is why an unused module can be unloaded.
+ * Each inode pins the mount, and the mount pins this module. The mount goes
+ * with the last inode, so an unused module can be unloaded.
  */
 
 #include <linux/fs.h>
@@ -45,8 +45,8 @@ static struct file_system_type vfio_fs_type = {
  * @device: device that is being initialised and has none yet
  *
  * Context: process context, may sleep.
- * Return: 0, or -ENOMEM and the like when the file system could not be mounted
- * or the inode not be allocated; then nothing is held.
+ * Return: 0, or an error such as -ENOMEM if the file system could not be
+ * mounted or the inode could not be allocated; then nothing is held.
  */
 int vfio_device_inode_init(struct vfio_device *device)
 {

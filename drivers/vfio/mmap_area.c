@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Where mmap() puts the memory of a device.
+ * Addresses of mmap() for the memory of a device.
  *
  * Page tables have large pages only where virtual and physical addresses are
- * congruent, that is, the same modulo the size of such a page. The CPU's are
- * meant, and those of an IOMMU: programs like to use their virtual addresses as
- * IOVAs. So, where the user leaves the choice to us, take an address that is
- * congruent to the memory's, for the largest page that fits into the mapping.
+ * congruent, that is, the same modulo the size of such a page. That holds for
+ * the page tables of the CPU, and for those of an IOMMU, because programs like
+ * to use their virtual addresses as IOVAs. So, if the user leaves the choice to
+ * the kernel, take an address that is congruent to the memory's, for the
+ * largest page that fits into the mapping.
  *
- * The architecture chooses, with its limits and at random, a place for a
- * mapping that is longer by up to such a page, and we the page in it. The cost are
- * holes between mappings, in address space and not in memory.
+ * The architecture chooses a place, with its limits and at random, for a
+ * mapping that is longer by up to such a page. This file chooses the page in
+ * it. The price is holes between mappings, in address space and not in memory.
  */
 
 #include <linux/err.h>
@@ -23,7 +24,7 @@
 
 #include "vfio.h"
 
-/* A page of @size, from one multiple of @size to the next, lies in the memory */
+/* Does the memory have a page of @size, at a multiple of @size? */
 static bool vfio_area_has_page(phys_addr_t phys, unsigned long len,
 			       unsigned long size)
 {
@@ -32,7 +33,7 @@ static bool vfio_area_has_page(phys_addr_t phys, unsigned long len,
 	return len >= size && len - size >= skip;
 }
 
-/* What the architecture would choose */
+/* The choice of the architecture */
 static unsigned long vfio_area_any(struct file *filep, unsigned long addr,
 				   unsigned long len, unsigned long pgoff,
 				   unsigned long flags)
@@ -60,13 +61,13 @@ static unsigned long vfio_area_congruent(struct file *filep, unsigned long addr,
 /**
  * vfio_device_get_unmapped_area - Choose an address for a mapping of a device
  * @filep: device file
- * @addr: what the user asks for, if it is free; 0: nothing
+ * @addr: address that the user asks for, if it is free; 0: none
  * @len: size of the mapping
  * @pgoff: offset in the file, in pages
  * @flags: MAP_FIXED and so on
  *
- * Context: for the get_unmapped_area callback of file_operations; mmap_lock held
- * for writing.
+ * Context: for the get_unmapped_area callback of file_operations; mmap_lock
+ * held for writing.
  * Return: address or error.
  */
 unsigned long vfio_device_get_unmapped_area(struct file *filep,

@@ -2,28 +2,29 @@
 /*
  * Peer memory: device memory that containers have mapped for DMA.
  *
- * Nothing pins device memory. So whoever maps it must let go at once when the
+ * Nothing pins device memory. So a container must let go of it at once when the
  * device turns its memory off or is released. The objects:
  *
- *   vfio_peers        one for each device, lives as long as anybody refers to it
+ *   vfio_peers        one for each device, lives as long as its last reference
  *   vfio_peer_space   one for each container, embedded in the IOMMU backend's
- *   vfio_peer         joins one of each: the ranges of that device in that space
+ *   vfio_peer         joins both: the ranges of that device in that space
  *   vfio_peer_range   part of one DMA mapping, in the memory of one device
  *
- * What a DMA mapping has of a device is cut into ranges that are small enough to
- * be mapped and unmapped in one go: vfio_range_limit(). So a walk has nothing to
- * remember about a range that it did in part. The user is not made to pay for
- * that: vfio_peer_map() makes many ranges, of which the first counts. The number
- * of ranges has a limit of its own, for a walk visits each.
+ * The device memory in a DMA mapping is cut into ranges. Each range is small
+ * enough to be mapped and unmapped in one step: vfio_range_limit(). So a walk
+ * never leaves a range in the middle. The user does not pay for that: of the
+ * many ranges that vfio_peer_map() makes, only the first counts as a mapping.
+ * The number of ranges has a limit of its own, because a walk visits each.
  *
  * A range is mapped, suspended while its device's memory is off, or revoked
  * for good. Suspend, resume and revoke come from the device's side, on behalf
- * of whoever resets or closes it, and change the IOMMU's page tables only. The
- * DMA mapping that a revoked range is part of is removed later, by the
- * container's own ioctls or a worker: its lock can be held for as long as the
- * user of that container likes, for it is held while user pages are faulted in.
- * All containers share the workers. So a worker never waits for a lock that
- * userspace can hold: it tries, and comes back.
+ * of a reset or a close. They change the IOMMU's page tables only.
+ *
+ * The DMA mapping of a revoked range is removed later, by the container's own
+ * ioctls or by a worker. The reason is the container's lock. It is held while
+ * user pages are faulted in, so the user of that container can hold it without
+ * limit. All containers share the workers. So a worker never waits for a lock
+ * that userspace can hold: it tries, and comes back.
  *
  * Locks, outermost first:
  *
@@ -34,33 +35,38 @@
  *                         spaces for a part of a walk
  *   vfio_peer_space.lock  around the IOMMU driver's own locks only
  *
- * A walk takes none but the last three: it may be on behalf of a reset by the
- * host or of error recovery, in the midst of the PCI core's locks. As there can
- * be many ranges, it lets go of the last two now and then: only who resets or
- * closes the same device, or one that is reset with it, waits for all of a
- * walk. A map enters its vfio_peer into the device's list first and then, under
- * the lock of the space, looks whether the device is blocked. Blocking sets
- * that mark first and then looks for ranges in each space of the list, until a
- * look at all of them finds none. So either the map sees the mark or the walk
- * sees the range; and the same holds for unblocking.
+ * A walk takes only the last three. It may be on behalf of error recovery or
+ * of a reset by the host, which hold locks of the PCI core. There can be many
+ * ranges, so a walk drops the last two locks now and then. Only a task that
+ * resets or closes the same device, or one that is reset with it, waits for all
+ * of a walk.
  *
- * Error recovery waits for a walk that another began, and for a map or an attach
- * under the lock of a space. Swap may be behind the port that recovers. So memory
- * that an IOMMU driver allocates under these locks must not wait for I/O, whoever
- * holds them: see vfio_peer_lock_noio().
+ * A map and a walk cannot miss each other. A map first enters its vfio_peer
+ * into the device's list. Then, under the lock of the space, it reads whether
+ * the device is blocked. vfio_peers_block() first sets that mark. Then its walk
+ * visits the ranges of each space in the list, until one pass over all spaces
+ * finds none. So either the map sees the mark or the walk sees the range. The
+ * same holds for vfio_peers_unblock().
  *
- * A new domain gets the ranges one by one, and walks come in between. Epochs tell
- * which ranges it has: see vfio_range_in(). If a range cannot be mapped in the new
- * domain only, that domain is given up in the end; the others keep the range.
+ * Error recovery waits for a walk that another task has begun, and for a map or
+ * an attach under the lock of a space. Swap may be behind the port that
+ * recovers. So memory that an IOMMU driver allocates under these locks must not
+ * wait for I/O, in any task: see vfio_peer_lock_noio().
+ *
+ * A new domain gets the ranges one by one, with walks in between. Epochs record
+ * which ranges it has: see vfio_range_in(). If a range cannot be mapped in the
+ * new domain only, that domain is given up in the end. The other domains keep
+ * the range.
  *
  * IOMMU drivers expect their users to serialise map and unmap against attach
- * and detach of the same domain. The lock of the space does it. Meanwhile RAM is
- * mapped and unmapped at other IOVAs: drivers can do that, for the DMA API does.
+ * and detach of the same domain. The lock of the space does so. Meanwhile RAM
+ * is mapped and unmapped at other IOVAs. Drivers cope with that, as they do for
+ * the DMA API.
  *
  * Only the container's side unlinks and frees a vfio_peer, with the locks of
- * both lists held. The cost is that one stays, empty, after its device was
- * released or a map has failed, until the container maps that device again or
- * goes away: at most one for each pair of a device and a container.
+ * both lists held. So after the release of its device, or after a failed map,
+ * an empty vfio_peer stays until the container maps that device again or goes
+ * away. There is at most one for each pair of a device and a container.
  */
 
 #include <linux/error-injection.h>
@@ -87,12 +93,12 @@
 #define VFIO_PEER_BATCH		64
 #define VFIO_PEER_BATCH_SIZE	SZ_1G
 
-/* Bytes that count as one mapping. Backends tell it as a ssize_t. */
+/* Bytes that count as one mapping. Backends return them as a ssize_t. */
 #define VFIO_PEER_ENTRY_SIZE	min_t(size_t, SZ_2G, ALIGN_DOWN(SSIZE_MAX, SZ_2M))
 
 /**
  * struct vfio_peers - the containers that have a device's memory mapped
- * @kref: the device has one, and each vfio_peer
+ * @kref: references of the device and of each vfio_peer
  * @walk: held for a whole walk; protects @blocked
  * @blocked: reasons why no container may translate to the device's memory
  * @lock: protects @list
@@ -111,10 +117,10 @@ struct vfio_peers {
  * @device_entry: in vfio_peers.list
  * @space_entry: in vfio_peer_space.peers
  * @peers: the device's, with a reference; constant
- * @space: constant
- * @ranges: vfio_peer_range, under the lock of @space; all mapped or all
- *          suspended, but during a walk
- * @nr_ranges: in @ranges, under the lock of @space
+ * @space: of the container; constant
+ * @ranges: vfio_peer_range, under the lock of @space. Except during a walk, all
+ *          are mapped or all are suspended
+ * @nr_ranges: number of @ranges, under the lock of @space
  */
 struct vfio_peer {
 	struct list_head device_entry;
@@ -125,11 +131,11 @@ struct vfio_peer {
 	unsigned int nr_ranges;
 };
 
-/* How long a reaper that could not do its work waits, at first and at most */
+/* First and longest wait of a reaper that could not take a lock */
 #define VFIO_PEER_RETRY_MIN	msecs_to_jiffies(10)
 #define VFIO_PEER_RETRY_MAX	msecs_to_jiffies(1000)
 
-/* Shared by all containers, so none of its works may wait for a user */
+/* Shared by all containers, so no work may wait for a user */
 static struct workqueue_struct *vfio_peer_wq;
 
 static void vfio_peers_free(struct kref *kref)
@@ -142,8 +148,8 @@ static void vfio_peers_free(struct kref *kref)
 }
 
 /*
- * For sections in which an IOMMU driver may allocate. It is told GFP_KERNEL, by
- * iommu_map() too, so the task has to know.
+ * For sections in which an IOMMU driver may allocate. Its flags are GFP_KERNEL,
+ * also from iommu_map(), so the task has to forbid I/O.
  */
 static unsigned int vfio_peer_lock_noio(struct mutex *lock)
 {
@@ -162,8 +168,8 @@ static void vfio_peer_unlock_noio(struct mutex *lock, unsigned int flags)
 /* Ranges and domains, under the lock of the space */
 
 /*
- * Is a range, if it is mapped at all, mapped in this domain? When it was mapped
- * last the domain was in the list, or it has been added to it since.
+ * Is a mapped range mapped in this domain, too? Yes, if the domain was in the
+ * list at the last map of the range, or if the domain has got the range since.
  */
 static bool vfio_range_in(const struct vfio_peer_range *range,
 			  const struct vfio_peer_domain *pd)
@@ -189,8 +195,8 @@ static void vfio_range_unmap(struct vfio_peer_space *space,
 }
 
 /*
- * Bytes for one call of iommu_map(): with small pages, half of what the next
- * larger page has, which no larger page fits into.
+ * Bytes for one call of iommu_map(). With small pages it is half of the next
+ * larger page size, so that no larger page fits.
  */
 static size_t vfio_range_step(const struct vfio_peer_range *range,
 			      const struct iommu_domain *domain)
@@ -225,9 +231,9 @@ err_unmap:
 }
 
 /*
- * On failure the range is mapped in no domain. A domain that is being filled, which
- * is the last one, does not count: it is given up later, and the others have to be
- * as before then.
+ * On failure the range is mapped in no domain. There is one exception: a
+ * failure in the domain that is being filled, which is the last one, only marks
+ * it. That domain is given up later, and then the others have to be as before.
  */
 static int vfio_range_map(struct vfio_peer_space *space,
 			  struct vfio_peer_range *range)
@@ -257,7 +263,7 @@ err_unmap:
 	return ret;
 }
 
-/* The range is no longer one of its device's, under the lock of the space */
+/* Take the range away from its device, under the lock of the space */
 static void vfio_range_forget_peer(struct vfio_peer_range *range)
 {
 	struct vfio_peer *peer = range->peer;
@@ -278,9 +284,9 @@ static void vfio_range_revoke(struct vfio_peer_space *space,
 }
 
 /*
- * What a walk from the device's side does with the first range of a vfio_peer,
- * which is in another place afterwards. False: it, and all that follow, have
- * what the walk is for.
+ * Steps of a walk from the device's side, for the first range of a vfio_peer. A
+ * step moves the range to the end of its list, or out of it, and returns true.
+ * It returns false if neither this range nor any after it needs the step.
  */
 
 static bool vfio_range_do_suspend(struct vfio_peer *peer,
@@ -327,7 +333,7 @@ static bool vfio_range_do_revoke(struct vfio_peer *peer,
 typedef bool (*vfio_peer_visit_t)(struct vfio_peer *peer,
 				  struct vfio_peer_range *range);
 
-/* Visit some ranges. False: there is none to be visited. */
+/* Visit a batch of ranges. Returns false if there was none to visit. */
 static bool vfio_peer_visit(struct vfio_peer *peer, vfio_peer_visit_t visit)
 {
 	struct vfio_peer_range *range;
@@ -341,7 +347,7 @@ static bool vfio_peer_visit(struct vfio_peer *peer, vfio_peer_visit_t visit)
 						 peer_entry);
 		if (!range || !visit(peer, range))
 			break;
-		/* There can be a call of the IOMMU driver for each small page */
+		/* The IOMMU driver may be called for each small page */
 		size += range->small ? VFIO_PEER_BATCH_SIZE : range->size;
 		count++;
 	}
@@ -350,8 +356,8 @@ static bool vfio_peer_visit(struct vfio_peer *peer, vfio_peer_visit_t visit)
 }
 
 /*
- * Visit some ranges of one vfio_peer, with which the next call begins. False: no
- * vfio_peer has any.
+ * Visit a batch of ranges of one vfio_peer. The next call begins with the same
+ * vfio_peer. Returns false if no vfio_peer has a range to visit.
  */
 static bool vfio_peers_visit(struct vfio_peers *peers, vfio_peer_visit_t visit)
 {
@@ -371,10 +377,10 @@ static bool vfio_peers_visit(struct vfio_peers *peers, vfio_peer_visit_t visit)
 }
 
 /*
- * All ranges that a walk finds are in the same state, for no other walk begins
- * meanwhile. It moves each to the end of its list, where those that are mapped
- * meanwhile, in the new state, come, too. So the first one tells whether there is
- * more to do.
+ * All ranges that a walk finds are in the same state, because no other walk
+ * begins meanwhile. The walk moves each range to the end of its list. A map
+ * adds ranges there, too, in the new state. So the state of the first range
+ * shows whether there is more to do.
  */
 static void vfio_peers_walk(struct vfio_peers *peers, vfio_peer_visit_t visit)
 {
@@ -388,9 +394,9 @@ static void vfio_peers_walk(struct vfio_peers *peers, vfio_peer_visit_t visit)
  * @device: device that its driver keeps registered
  * @reason: VFIO_PEER_OFF and so on, one or several
  *
- * When it returns there is no translation in any container, and none comes
- * until vfio_peers_unblock(). The DMA mappings stay, suspended. Does nothing
- * when already blocked for this reason.
+ * On return there is no translation in any container, and none comes until
+ * vfio_peers_unblock(). The DMA mappings stay, suspended. Does nothing if the
+ * device is already blocked for this reason.
  *
  * Context: may sleep; takes vfio_peers.walk, inside the driver's memory lock
  * and the PCI core's locks, and waits for no user.
@@ -412,9 +418,9 @@ EXPORT_SYMBOL_GPL(vfio_peers_block);
 /**
  * vfio_peers_unblock - A reason to block a device's memory is gone
  * @device: device that its driver keeps registered
- * @reason: what vfio_peers_block() was called with; else nothing happens
+ * @reason: reason of a vfio_peers_block(); else nothing happens
  *
- * Without any reason left, mappings translate again. A range that cannot be
+ * When no reason is left, mappings translate again. A range that cannot be
  * mapped, for lack of memory, is revoked, as if the device had been released.
  *
  * Context: as for vfio_peers_block().
@@ -438,7 +444,7 @@ EXPORT_SYMBOL_GPL(vfio_peers_unblock);
  * @device: device that its driver keeps registered
  * @reason: one of VFIO_PEER_OFF and so on
  *
- * Context: any. It may change at once.
+ * Context: any. The answer may change at once.
  */
 bool vfio_peers_blocked(struct vfio_device *device, unsigned int reason)
 {
@@ -494,8 +500,8 @@ void vfio_peers_release(struct vfio_device *device)
 }
 
 /*
- * The space comes back later when it was in use. What is revoked meanwhile queues
- * the work again, or finds it queued.
+ * If the space was in use, the work comes back later. A range that is revoked
+ * meanwhile queues the work again, or finds it queued.
  */
 static void vfio_peer_reap_work(struct work_struct *work)
 {
@@ -517,8 +523,8 @@ static void vfio_peer_reap_work(struct work_struct *work)
  * @space: embedded in the backend's structure
  * @reap: removes the mappings that vfio_peer_next_revoked() names, in a worker.
  *        It waits for no lock that userspace can hold, the backend's and the
- *        mmap_lock included. False: something was in use, and is left
- * @max_ranges: ranges that each device may have in the container
+ *        mmap_lock included. Returns false if a mapping in use is left
+ * @max_ranges: limit for the ranges of each device in the container
  */
 void vfio_peer_space_init(struct vfio_peer_space *space,
 			  bool (*reap)(struct vfio_peer_space *space),
@@ -552,7 +558,7 @@ static void vfio_peer_free(struct vfio_peer *peer)
 
 /**
  * vfio_peer_space_destroy - A container goes away
- * @space: without ranges; its domains are not used any more
+ * @space: without ranges and with no domain in use
  *
  * Context: may sleep; without the backend's lock, which the reaper takes.
  */
@@ -560,7 +566,7 @@ void vfio_peer_space_destroy(struct vfio_peer_space *space)
 {
 	struct vfio_peer *peer, *next;
 
-	/* Nobody else adds to or removes from this list */
+	/* No other task adds to or removes from this list */
 	list_for_each_entry_safe(peer, next, &space->peers, space_entry)
 		vfio_peer_free(peer);
 
@@ -576,11 +582,11 @@ EXPORT_SYMBOL_GPL(vfio_peer_space_destroy);
  * @pd: embedded in the backend's structure for the domain
  * @domain: without mappings at the IOVAs of ranges
  *
- * What is mapped from now on is mapped in this domain, too. For what is mapped
- * already, vfio_peer_domain_fill() is to be called, and vfio_peer_domain_filled()
- * when there is no more.
+ * Later maps include this domain. For older mappings the backend calls
+ * vfio_peer_domain_fill(), and vfio_peer_domain_filled() after the last one.
  *
- * Context: under the backend's lock, until all is filled or the domain has left.
+ * Context: under the backend's lock, until all is filled or the domain has
+ * left.
  */
 void vfio_peer_domain_add(struct vfio_peer_space *space,
 			  struct vfio_peer_domain *pd,
@@ -616,12 +622,12 @@ static int vfio_peer_domain_fill_one(struct vfio_peer_space *space,
 /**
  * vfio_peer_domain_fill - Map the ranges of a DMA mapping in a new domain
  * @space: space
- * @pd: the last one that vfio_peer_domain_add() was called with
+ * @pd: of the last vfio_peer_domain_add()
  * @ranges: the mapping's
  *
  * Context: under the backend's lock.
- * Return: 0, or what iommu_map() returned; then vfio_peer_detach_group() is to
- * be called, for some ranges are mapped in the domain.
+ * Return: 0, or the error of iommu_map(). After an error the backend calls
+ * vfio_peer_detach_group(), because some ranges are mapped in the domain.
  */
 int vfio_peer_domain_fill(struct vfio_peer_space *space,
 			  struct vfio_peer_domain *pd,
@@ -641,13 +647,13 @@ int vfio_peer_domain_fill(struct vfio_peer_space *space,
 EXPORT_SYMBOL_GPL(vfio_peer_domain_fill);
 
 /**
- * vfio_peer_domain_filled - A new domain has got what there was to map
+ * vfio_peer_domain_filled - A new domain has got all older mappings
  * @space: space
- * @pd: the last one that vfio_peer_domain_add() was called with
+ * @pd: of the last vfio_peer_domain_add()
  *
  * Context: under the backend's lock.
- * Return: 0, or an error if a range that was suspended came back meanwhile and
- * could not be mapped in this domain; then as for vfio_peer_domain_fill().
+ * Return: 0, or an error if a suspended range came back meanwhile and could not
+ * be mapped in this domain; then as for vfio_peer_domain_fill().
  */
 int vfio_peer_domain_filled(struct vfio_peer_space *space,
 			    struct vfio_peer_domain *pd)
@@ -666,13 +672,13 @@ EXPORT_SYMBOL_GPL(vfio_peer_domain_filled);
 /**
  * vfio_peer_attach_group - Attach a group to a domain of a space
  * @space: space
- * @domain: one that vfio_peer_domain_add() was called for
+ * @domain: added by vfio_peer_domain_add()
  * @group: group
  *
- * A walk may be mapping and unmapping in @domain, which must not happen at the
- * same time.
+ * A walk may be mapping and unmapping in @domain. An attach must not happen at
+ * the same time.
  *
- * Return: what iommu_attach_group() returned.
+ * Return: result of iommu_attach_group().
  */
 int vfio_peer_attach_group(struct vfio_peer_space *space,
 			   struct iommu_domain *domain,
@@ -687,18 +693,19 @@ int vfio_peer_attach_group(struct vfio_peer_space *space,
 	return ret;
 }
 EXPORT_SYMBOL_GPL(vfio_peer_attach_group);
-/* What VT-d and AMD never do to a test: a group that needs a domain of its own */
+/* For tests: on VT-d and AMD no group ever needs a domain of its own */
 ALLOW_ERROR_INJECTION(vfio_peer_attach_group, ERRNO);
 
 /**
  * vfio_peer_detach_group - Detach a group from a domain of a space
  * @space: space
- * @pd: what vfio_peer_domain_add() was called with
+ * @pd: of vfio_peer_domain_add()
  * @group: group
  * @last: no other group is attached, and the domain is about to be freed
  *
- * With the last group the space forgets the domain, in one step: no walk finds
- * it any more, and no device reaches the ranges, which stay mapped in it.
+ * With the last group the space forgets the domain, in one step. No walk finds
+ * the domain any more. The ranges stay mapped in it, out of reach of any
+ * device.
  */
 void vfio_peer_detach_group(struct vfio_peer_space *space,
 			    struct vfio_peer_domain *pd,
@@ -714,10 +721,10 @@ void vfio_peer_detach_group(struct vfio_peer_space *space,
 EXPORT_SYMBOL_GPL(vfio_peer_detach_group);
 
 /**
- * vfio_peer_iova_to_phys - What a domain maps at an IOVA
+ * vfio_peer_iova_to_phys - Find the physical address of an IOVA in a domain
  * @space: space
- * @domain: one that vfio_peer_domain_add() was called for
- * @iova: IOVA, whether ordinary memory, device memory or nothing is there
+ * @domain: added by vfio_peer_domain_add()
+ * @iova: IOVA of ordinary memory, of device memory, or without a mapping
  *
  * IOMMU drivers free page tables that become empty, and walk them for a lookup
  * without a lock. A walk from a device's side empties tables.
@@ -737,7 +744,7 @@ phys_addr_t vfio_peer_iova_to_phys(struct vfio_peer_space *space,
 }
 EXPORT_SYMBOL_GPL(vfio_peer_iova_to_phys);
 
-/* The device whose memory a VMA maps, or NULL */
+/* The device that owns the memory of a VMA, or NULL */
 static struct vfio_device *vfio_peer_device(struct vm_area_struct *vma)
 {
 	struct vfio_device *device;
@@ -762,9 +769,9 @@ bool vfio_peer_vma(struct vm_area_struct *vma)
 EXPORT_SYMBOL_GPL(vfio_peer_vma);
 
 /*
- * Find what @mm has at @vaddr: physical address and size, cut to what the VMA
- * and the device have there in one piece. The file returned holds a reference,
- * which keeps the device open.
+ * Find the memory at @vaddr of @mm: its physical address, and its size. The
+ * size is cut to the end of the VMA, and of the device's memory. Returns the
+ * file with a reference, which keeps the device open.
  */
 static struct file *vfio_peer_lookup(struct mm_struct *mm, unsigned long vaddr,
 				     int prot, phys_addr_t *phys, size_t *size)
@@ -806,8 +813,8 @@ out_unlock:
 }
 
 /*
- * The vfio_peer of a device in a space, made if there is none. The backend's
- * lock keeps others from making one for the same pair.
+ * The vfio_peer of a device in a space. It is made if there is none. The
+ * backend's lock keeps other tasks from making one for the same pair.
  */
 static struct vfio_peer *vfio_peer_get(struct vfio_peer_space *space,
 				       struct vfio_device *device)
@@ -840,10 +847,10 @@ static struct vfio_peer *vfio_peer_get(struct vfio_peer_space *space,
 /**
  * vfio_peer_unmap - Unmap and free the ranges of a DMA mapping
  * @space: space
- * @ranges: list of ranges, mapped, suspended, revoked or holes; empty afterwards
+ * @ranges: mapped, suspended and revoked ranges, and holes; empty afterwards
  *
  * Context: under the backend's lock.
- * Return: number of mappings that they counted as.
+ * Return: number of mappings that the ranges counted as.
  */
 unsigned int vfio_peer_unmap(struct vfio_peer_space *space,
 			     struct list_head *ranges)
@@ -872,9 +879,9 @@ unsigned int vfio_peer_unmap(struct vfio_peer_space *space,
 EXPORT_SYMBOL_GPL(vfio_peer_unmap);
 
 /*
- * A range is unmapped in one go, by whoever closes or resets the device. So, with
- * the page sizes that VT-d and AMD have, it has 1024 entries of page tables at
- * most. It ends where a page table does, which then goes with it.
+ * A close or a reset of the device unmaps a range in one step. So a range has
+ * at most 1024 entries of page tables, with the page sizes of VT-d and AMD. It
+ * ends at the end of a page table, so that the unmap frees that table.
  */
 static size_t vfio_range_limit(const struct vfio_peer_range *range)
 {
@@ -907,7 +914,7 @@ static int vfio_peer_map_range(struct vfio_peer *peer,
 	return ret;
 }
 
-/* Map what begins at @done in @request, at most up to its end, as a range of its own */
+/* Map one range of @request, from @done on. Returns its size or an error */
 static ssize_t vfio_peer_map_next(struct vfio_peer *peer,
 				  struct list_head *ranges,
 				  const struct vfio_peer_request *request,
@@ -968,17 +975,18 @@ static int vfio_peer_map_all(struct vfio_peer_space *space,
  * vfio_peer_map - Map device memory of a process for DMA
  * @space: space
  * @ranges: list that gets ranges at its end
- * @request: what to map; its size is cut to what is mapped
+ * @request: memory to map; its size is set to the size of the piece
  *
- * Maps one piece: up to the end of the VMA or of what is contiguous, and to the
- * size that counts as one mapping. When the device's memory is off the ranges are
- * suspended from the start.
+ * Maps one piece. It ends with the VMA, with the contiguous memory, or at the
+ * size that counts as one mapping. While the device's memory is off, the ranges
+ * are suspended from the start.
  *
  * Context: under the backend's lock; takes mmap_lock. The calling task puts a
  * file, which releases the device if that was the last reference.
- * Return: 0, or -EFAULT (no such memory, or not writable for IOMMU_WRITE), what
- * peer_range() of the device's driver returned, -ENOMEM, -ENOSPC (too many ranges
- * of that device), or what iommu_map() returned; then nothing is mapped.
+ * Return: 0, or -EFAULT (no such memory, or not writable for IOMMU_WRITE), the
+ * error of the device driver's peer_range(), -ENOMEM, -ENOSPC (too many ranges
+ * of that device), or the error of iommu_map(). After an error nothing is
+ * mapped.
  */
 int vfio_peer_map(struct vfio_peer_space *space, struct list_head *ranges,
 		  struct vfio_peer_request *request)
@@ -1015,19 +1023,20 @@ static size_t vfio_pfnmap_size(struct mm_struct *mm, unsigned long vaddr)
 }
 
 /**
- * vfio_peer_skip - Leave memory out that nobody takes back
+ * vfio_peer_skip - Leave memory out that no driver takes back
  * @ranges: list that gets one range at its end
- * @mm: address space of the process whose DMA mapping it is; has users
+ * @mm: address space of the process that made the DMA mapping; has users
  * @vaddr: address there, page aligned
  * @iova: first IOVA, not mapped yet
  * @size: bytes to leave out at most
  *
- * For mappings that were made while there was no IOMMU, and so for any memory. The
- * range is neither mapped now nor later; it keeps the IOVAs from being taken for
- * ordinary memory. It goes up to the end of the VMA at most.
+ * For mappings that were made without an IOMMU, when any memory was accepted.
+ * The range is never mapped. It marks the IOVAs as no ordinary memory. It ends
+ * with the VMA at the latest.
  *
  * Context: under the backend's lock; takes mmap_lock.
- * Return: bytes left out, or -EFAULT (there is no such memory any more), -ENOMEM.
+ * Return: bytes left out, or -EFAULT (there is no such memory any more),
+ * -ENOMEM.
  */
 ssize_t vfio_peer_skip(struct list_head *ranges, struct mm_struct *mm,
 		       unsigned long vaddr, dma_addr_t iova, size_t size)
@@ -1053,12 +1062,12 @@ ssize_t vfio_peer_skip(struct list_head *ranges, struct mm_struct *mm,
 EXPORT_SYMBOL_GPL(vfio_peer_skip);
 
 /**
- * vfio_peer_space_show - Tell how much device memory a space has mapped
+ * vfio_peer_space_show - Print how much device memory a space has mapped
  * @space: space
- * @m: what an administrator reads
+ * @m: file that an administrator reads
  *
- * Looks at no range: there can be millions, and whoever resets or closes one
- * of the devices would wait meanwhile, as often as a user reads this.
+ * Visits no range: there can be millions. A reset or a close of one of the
+ * devices would wait for the visit, as often as a user reads this.
  *
  * Context: may sleep; waits for no lock that is held across user access.
  */
@@ -1105,8 +1114,9 @@ EXPORT_SYMBOL_GPL(vfio_peer_nr_revoked);
  * @space: space
  * @iova: gets an IOVA inside of the mapping
  *
- * The next call names another range, if there is one: vfio_peer_nr_revoked() calls
- * name all mappings, though some of them remain.
+ * The next call names another range, if there is one. So as many calls as
+ * vfio_peer_nr_revoked() name all mappings, even if some of these cannot be
+ * removed.
  *
  * Context: under the backend's lock.
  * Return: false when there is none.
@@ -1128,14 +1138,14 @@ bool vfio_peer_next_revoked(struct vfio_peer_space *space, dma_addr_t *iova)
 EXPORT_SYMBOL_GPL(vfio_peer_next_revoked);
 
 /**
- * vfio_peer_reap - Something that kept the reaper from its work is gone
+ * vfio_peer_reap - The reaper has one obstacle less
  * @space: space
  *
- * Context: any but in the space's lock.
+ * Context: any, but not under the space's lock.
  */
 void vfio_peer_reap(struct vfio_peer_space *space)
 {
-	/* What is revoked just now queues the work itself */
+	/* A range that is revoked just now queues the work itself */
 	if (!list_empty(&space->revoked))
 		queue_delayed_work(vfio_peer_wq, &space->work, 0);
 }

@@ -19,21 +19,21 @@ struct vfio_peer;
 struct vm_area_struct;
 
 /**
- * struct vfio_peer_space - what of a container can be reached from a device
- * @lock: protects all that follows and the ranges' state, and serialises what
- *        is done to the domains in the list; held for calls of the IOMMU API
- *        and nothing else
- * @domains: vfio_peer_domain, which all ranges are mapped in; in a new one, not yet
+ * struct vfio_peer_space - the part of a container that a device can reach
+ * @lock: protects all that follows and the ranges' state, and serialises calls
+ *        for the domains in the list; held for calls of the IOMMU API and
+ *        nothing else
+ * @domains: vfio_peer_domain; each has all mapped ranges, a new one not yet
  * @peers: vfio_peer, one for each device that was ever mapped
  * @revoked: vfio_peer_range, unmapped for good; their mappings shall be reaped
  * @work: queued for each entry of @revoked
- * @nr_ranges: in the lists of @peers
- * @nr_mapped: how many of these are mapped
- * @nr_revoked: in @revoked
+ * @nr_ranges: number of ranges in the lists of @peers
+ * @nr_mapped: number of these that are mapped
+ * @nr_revoked: number of ranges in @revoked
  * @epoch: counts the domains that were ever added
- * @max_ranges: how many each device may have here; constant
- * @reap: what @work calls; constant
- * @retry: how long @work waited last, in jiffies; its own
+ * @max_ranges: limit for the ranges of each device; constant
+ * @reap: function that @work calls; constant
+ * @retry: last wait of @work, in jiffies; only for @work
  */
 struct vfio_peer_space {
 	struct mutex lock;	/* all that follows */
@@ -53,11 +53,11 @@ struct vfio_peer_space {
 /**
  * struct vfio_peer_domain - an IOMMU domain of a container
  * @entry: in vfio_peer_space.domains, under its lock
- * @domain: constant while in the list
- * @epoch: ranges that are mapped and have this one or a later one are mapped in
- *         @domain; constant while in the list
- * @filling: it may be given up still; under vfio_peer_space.lock
- * @error: why it has to be; under vfio_peer_space.lock
+ * @domain: of the IOMMU API; constant while in the list
+ * @epoch: mapped ranges with this epoch or a later one are mapped in @domain;
+ *         constant while in the list
+ * @filling: the domain may still be given up; under vfio_peer_space.lock
+ * @error: reason to give it up; under vfio_peer_space.lock
  */
 struct vfio_peer_domain {
 	struct list_head entry;
@@ -70,22 +70,22 @@ struct vfio_peer_domain {
 /**
  * struct vfio_peer_range - the part of a DMA mapping that is one device's memory
  * @mapping_entry: in the mapping's list, by IOVA; under the backend's lock
- * @peer_entry: in vfio_peer.ranges or vfio_peer_space.revoked; a hole is in neither
- * @peer: NULL once it is revoked, and for a hole
+ * @peer_entry: in vfio_peer.ranges or vfio_peer_space.revoked; not for a hole
+ * @peer: NULL once the range is revoked, and for a hole
  * @iova: first IOVA
  * @phys: first physical address
  * @size: in bytes
- * @epoch: vfio_peer_space.epoch when it was mapped, or that of the domain which has
- *         got it since
+ * @epoch: vfio_peer_space.epoch at the last map, or the epoch of a domain that
+ *         got the range later
  * @prot: IOMMU_READ, IOMMU_WRITE
- * @small: with the smallest pages that there are
- * @counted: as one of the container's mappings, with those that follow it up to the
- *           next one that is counted
+ * @small: mapped with the smallest pages of the IOMMU
+ * @counted: counts as one of the container's mappings, together with all ranges
+ *           up to the next counted one
  * @mapped: in the domains of the space; otherwise suspended or revoked
  * @hole: no peer's memory, and never mapped: see vfio_peer_skip()
  *
- * vfio_peer_space.lock protects @peer_entry, @peer, @epoch and @mapped. The rest
- * is constant.
+ * vfio_peer_space.lock protects @peer_entry, @peer, @epoch and @mapped. The
+ * rest is constant.
  */
 struct vfio_peer_range {
 	struct list_head mapping_entry;
@@ -109,7 +109,7 @@ struct vfio_peer_range {
  * @iova: first IOVA, not mapped yet
  * @size: bytes to map at most
  * @prot: IOMMU_READ, IOMMU_WRITE
- * @small: with the smallest pages that there are
+ * @small: map with the smallest pages of the IOMMU
  */
 struct vfio_peer_request {
 	struct mm_struct *mm;
@@ -121,7 +121,7 @@ struct vfio_peer_request {
 };
 
 /**
- * struct vfio_peer_gap - walk over what of a mapping is not device memory
+ * struct vfio_peer_gap - walk over the ordinary memory of a mapping
  * @iova: first IOVA of this gap
  * @size: its size, in bytes
  * @ranges: the mapping's list
@@ -129,8 +129,10 @@ struct vfio_peer_request {
  * @mapping_iova: first IOVA of the mapping
  * @mapping_size: its size, in bytes
  *
- * There may be no IOVA behind a gap or a mapping, so there are no ends. Whoever
- * takes a part from the start of the gap moves @iova and makes @size less.
+ * A gap or a mapping may end with the last IOVA of all, so there is no
+ * exclusive end. A caller that takes a part from the start of the gap moves
+ * @iova and makes
+ * @size less.
  */
 struct vfio_peer_gap {
 	dma_addr_t iova;

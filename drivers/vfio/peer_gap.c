@@ -2,11 +2,12 @@
 /*
  * The gaps between the ranges of peer memory in one DMA mapping.
  *
- * A mapping is a run of IOVAs. Its ranges are disjoint, lie in it and are sorted.
- * What is between them, before the first and after the last is ordinary memory.
+ * A mapping is a run of IOVAs. Its ranges are disjoint, lie in it and are
+ * sorted. The rest of the mapping is ordinary memory: before the first range,
+ * between ranges, and after the last one.
  *
- * A mapping may end where IOVAs end, so an IOVA behind it may not exist. A walk
- * counts in bytes from the mapping's start instead.
+ * A mapping may end with the last IOVA of all, so an IOVA behind it may not
+ * exist. A walk counts in bytes from the mapping's start instead.
  */
 
 #include <linux/module.h>
@@ -58,7 +59,7 @@ EXPORT_SYMBOL_GPL(vfio_peer_first_gap);
 
 /**
  * vfio_peer_next_gap - Go on with a walk
- * @gap: a gap that vfio_peer_first_gap() or this function found, or the rest of it
+ * @gap: result of vfio_peer_first_gap() or of this function, or the rest of it
  *
  * Return: false when there is no more.
  */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The gaps between ranges of peer memory: a table of cases that read like what
- * user space does, and every way to fill a small mapping, against a model that
- * looks at one page after the other.
+ * Tests of the gaps between ranges of peer memory. A table has cases like those
+ * of userspace programs. A loop fills a small mapping in every way, and
+ * compares the gaps with a model that goes page by page.
  */
 
 #include <kunit/test.h>
@@ -12,7 +12,7 @@
 
 #define PAGE	0x1000UL
 #define BASE	0x40000000UL	/* of a mapping */
-#define MOST	8		/* pages of a mapping, and so ranges or gaps of it */
+#define MOST	8		/* pages, ranges or gaps of a mapping */
 
 /* First and last page of a range or a gap, counted from the mapping's start */
 struct run {
@@ -115,7 +115,7 @@ static void make_list(struct list_head *list, struct vfio_peer_range *ranges,
 	}
 }
 
-/* What the code under test finds; stops at one more than there can be */
+/* The gaps that the code under test finds; stops at one more than possible */
 static void walk(const struct list_head *list, dma_addr_t base,
 		 unsigned int pages, struct runs *found)
 {
@@ -129,7 +129,7 @@ static void walk(const struct list_head *list, dma_addr_t base,
 		run = &found->run[found->count++];
 		run->first = (gap.iova - base) / PAGE;
 		run->last = run->first + gap.size / PAGE - 1;
-		/* As if a user had dealt with the first page */
+		/* As after a caller that took the first page */
 		gap.iova += PAGE;
 		gap.size -= PAGE;
 	}
@@ -183,7 +183,7 @@ static void model(unsigned int pages, unsigned int mask, bool value,
 	}
 }
 
-/* Every set of pages that are a BAR's, in every way to cut it into ranges */
+/* Every set of BAR pages, cut into ranges in every way */
 static void gap_all_at(struct kunit *test, struct vfio_peer_range *ranges,
 		       dma_addr_t base, unsigned int pages)
 {
@@ -193,7 +193,7 @@ static void gap_all_at(struct kunit *test, struct vfio_peer_range *ranges,
 
 	for (mask = 0; mask < BIT(pages); mask++)
 		for (cuts = 0; cuts < BIT(pages); cuts++) {
-			/* What cuts no range makes no difference */
+			/* A cut outside of all ranges makes no difference */
 			if (cuts & ~mask)
 				continue;
 			model(pages, mask, true, cuts, &in);
@@ -222,7 +222,7 @@ static void gap_exhaustive(struct kunit *test)
 	}
 }
 
-/* A walk may be left at any gap; what follows must not be touched by it */
+/* A walk may stop at any gap. It must not change the ranges behind that gap */
 static void gap_ranges_unchanged(struct kunit *test)
 {
 	const struct runs runs = RUNS(2, { 1, 2 }, { 5, 6 });

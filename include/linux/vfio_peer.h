@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Device memory as a target of DMA: what a VFIO bus driver has to call.
+ * Device memory as a target of DMA: calls for a VFIO bus driver.
  *
  * Containers may map the memory of a device for the DMA of other devices (its
- * peers), and of its own. They can reach it while no reason stands against it.
- * A driver whose device can turn its memory off, or lose it in a reset, blocks
- * it before and unblocks it after; each reason counts once, whoever sets it.
- * A driver whose memory is always on calls none of these.
+ * peers), and of its own. They can reach it while there is no reason to block
+ * it. If the device can turn its memory off, or lose it in a reset, its driver
+ * blocks the memory before and unblocks it after. Each reason counts once,
+ * however often it is set. A driver whose memory is always on makes none of
+ * these calls.
  */
 #ifndef LINUX_VFIO_PEER_H
 #define LINUX_VFIO_PEER_H
@@ -16,12 +17,12 @@
 
 struct vfio_device;
 
-#define VFIO_PEER_OFF	BIT(0)	/* by the device's user, or being changed by him */
-#define VFIO_PEER_RESET	BIT(1)	/* a reset is under way, whoever asked for it */
+#define VFIO_PEER_OFF	BIT(0)	/* off, or changing, by the device's user */
+#define VFIO_PEER_RESET	BIT(1)	/* a reset is under way */
 #define VFIO_PEER_RECOVERY	BIT(2)	/* from an error, by a reset perhaps */
-#define VFIO_PEER_ERROR	BIT(3)	/* what recovery may have lost is not back yet */
+#define VFIO_PEER_ERROR	BIT(3)	/* BARs that recovery may have lost */
 #define VFIO_PEER_PF	BIT(4)	/* the PF of this VF is being reset */
-#define VFIO_PEER_PF_RECOVERY BIT(5) /* it recovers from an error */
+#define VFIO_PEER_PF_RECOVERY BIT(5) /* the PF recovers from an error */
 
 void vfio_peers_block(struct vfio_device *device, unsigned int reason);
 void vfio_peers_unblock(struct vfio_device *device, unsigned int reason);

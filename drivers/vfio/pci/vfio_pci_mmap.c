@@ -7,30 +7,33 @@
  * rmap knows every mapping of every process from mmap() to munmap(), through
  * fork, split and mremap.
  *
- * memory_lock decides between a fault and a zap. A fault checks that the
- * device decodes memory and inserts PTEs with the lock held for reading. Who
- * turns memory off holds it for writing from the zap until memory is on again,
- * or until the state that makes faults fail (command register, power state,
- * low power) is set. So there is no PTE while the user has memory turned off, nor
- * during a reset that the user asked for. The order is
+ * memory_lock decides between a fault and a zap. A fault checks that the device
+ * decodes memory and inserts PTEs with the lock held for reading. A task that
+ * turns memory off holds the lock for writing, from the zap on. It holds it
+ * until memory is on again, or until the state that makes faults fail (command
+ * register, power state, low power) is set. So there is no PTE while the user
+ * has memory turned off, nor during a reset that the user asked for. The order
+ * is
  *
  *	mmap_lock -> memory_lock -> i_mmap_rwsem -> page table lock
  *
- * that is, a zap takes no mmap_lock, whoever's the mappings are.
+ * So a zap takes no mmap_lock, in whichever process the mappings are.
  *
- * Page tables outlive a zap, and the next one would read all of them again, while
- * a guest turns memory off and on dozens of times as it boots. So a zap visits
- * only BARs in bars_populated, those that may have PTEs. A fault adds its BAR with
- * memory_lock held for reading, a zap removes all with it held for writing.
+ * Page tables outlive a zap, and the next zap would read all of them again. A
+ * guest turns memory off and on dozens of times as it boots. So a zap visits
+ * only the BARs in bars_populated, which may have PTEs. A fault adds its BAR
+ * with memory_lock held for reading. A zap removes all BARs with it held for
+ * writing.
  *
- * fork() copies and mremap() moves PTEs with neither a fault nor memory_lock. Where
- * a zap has left none there is nothing to copy, and no copy gets past a zap: first,
- * with i_mmap_rwsem held for writing, the new VMA enters the address space, behind
- * the old one. A zap holds i_mmap_rwsem for reading, from its begin to its end. When
- * it is over before the new VMA enters, the old one has no PTEs. When it begins
- * later, it visits the old VMA first, and then in the new one all that was copied
- * before that. An mremap() that fails moves PTEs back, part after part, with
- * i_mmap_rwsem held for writing. Truncation of files relies on all of this, too.
+ * fork() copies PTEs and mremap() moves them, with neither a fault nor
+ * memory_lock. No copy gets past a zap. First, with i_mmap_rwsem held for
+ * writing, the new VMA enters the address space, behind the old one. A zap
+ * holds i_mmap_rwsem for reading, from its begin to its end. If the zap is over
+ * before the new VMA enters, the old VMA has no PTEs to copy. If the zap begins
+ * later, it visits the old VMA first, and then, in the new one, all PTEs that
+ * were copied before. An mremap() that fails moves PTEs back, part after part,
+ * with i_mmap_rwsem held for writing. Truncation of files relies on all of
+ * this, too.
  */
 
 #include <linux/bitops.h>
@@ -48,7 +51,7 @@ static unsigned int vfio_pci_vma_bar(struct vm_area_struct *vma)
 }
 
 /**
- * vfio_pci_vma_pfn - Page frame that an address in a BAR's VMA maps to
+ * vfio_pci_vma_pfn - Page frame of an address in a BAR's VMA
  * @vdev: device
  * @vma: made by vfio_pci_core_mmap() for a BAR
  * @addr: in @vma
@@ -100,10 +103,9 @@ struct vfio_pci_populate {
 };
 
 /*
- * Called once, for the first page, under the lock of the page table that maps
- * the others as well: a call for each would take longer than the PTE itself.
- * Another thread may have populated some of them since the fault that brought
- * us here.
+ * Called once, for the first page, under the lock of the page table. That table
+ * maps the other pages as well. A call for each page would take longer than the
+ * PTE itself. Another thread may have populated some pages since the fault.
  */
 static int vfio_pci_populate_ptes(pte_t *pte, unsigned long addr, void *data)
 {
@@ -120,15 +122,15 @@ static int vfio_pci_populate_ptes(pte_t *pte, unsigned long addr, void *data)
 }
 
 /*
- * Populate what one page table maps around @addr: one allocation and one page
- * table lock, a time under memory_lock that does not grow with the BAR, and
- * still few faults for a driver that touches all of it.
+ * Populate the range of one page table around @addr. That takes one allocation
+ * and one page table lock. The time under memory_lock does not grow with the
+ * BAR, and a driver that accesses all of the BAR has few faults.
  *
- * Not by remap_pfn_range(): it BUGs on an entry that another thread has filled,
- * and changes vm_flags when the range is the whole VMA, which a fault may not.
- * Elsewhere than on x86, modules cannot rely on set_pte_at(), so the page tables
- * are walked for each page there. On x86 that would take 16 times as long: 880
- * instructions for a page instead of 56.
+ * remap_pfn_range() is of no use here. It BUGs on an entry that another thread
+ * has filled. If the range is the whole VMA, it changes vm_flags, which a fault
+ * may not do. Except on x86, modules cannot rely on set_pte_at(), so the page
+ * tables are walked for each page there. On x86 that would take 16 times as
+ * long: 880 instructions for a page instead of 56.
  */
 static vm_fault_t vfio_pci_populate(struct vm_area_struct *vma,
 				    unsigned long addr)
@@ -178,14 +180,14 @@ const struct vm_operations_struct vfio_pci_mmap_ops = {
  * vfio_pci_zap_bars - Remove every CPU mapping of a device's BARs
  * @vdev: device
  *
- * Device specific regions lie at higher offsets and stay mapped: their memory
- * is not the device's to turn off.
+ * Device specific regions lie at higher offsets and stay mapped: the device
+ * cannot turn their memory off.
  *
- * Takes time for each VMA, in all processes, of a BAR that was touched since the
- * last zap, and for each page table below these VMAs, whether touched or not.
+ * For a BAR that was accessed since the last zap, this takes time for each VMA,
+ * in all processes, and for each page table below these VMAs, accessed or not.
  *
- * Context: caller holds memory_lock for writing, so that no fault undoes it;
- * takes i_mmap_rwsem. Needs no mmap_lock, and tolerates that one is held.
+ * Context: caller holds memory_lock for writing, so that no fault undoes the
+ * zap; takes i_mmap_rwsem. Needs no mmap_lock, and tolerates that one is held.
  */
 void vfio_pci_zap_bars(struct vfio_pci_core_device *vdev)
 {
@@ -193,7 +195,7 @@ void vfio_pci_zap_bars(struct vfio_pci_core_device *vdev)
 	unsigned int bar;
 
 	lockdep_assert_held_write(&vdev->memory_lock);
-	/* By pages: on 32 bit, the size of a region does not fit a range */
+	/* By pages: on 32 bit, a range in bytes cannot hold a region's size */
 	for_each_set_bit(bar, &vdev->bars_populated, PCI_STD_NUM_BARS)
 		unmap_mapping_pages(vdev->vdev.inode->i_mapping, bar * region,
 				    region, true);

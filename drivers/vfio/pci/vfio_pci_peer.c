@@ -1,30 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * When a PCI function's BARs can be the target of DMA, and when not.
+ * Times at which the BARs of a PCI function can be the target of DMA.
  *
  * Containers may translate to a BAR only while the function decodes memory and
- * its BARs are what they were at open.
+ * its BARs are the same as at open.
  *
- * What the user does is a memory change: vfio_pci_begin_memory_change(), the
- * change, and then vfio_pci_end_memory_change(), the one place that decides
- * whether memory is on. In between, memory_lock is held for writing, and if
- * memory may go off neither a CPU nor an IOMMU reaches the BARs. System sleep is
- * one as well: the PM core has nothing but the device lock when it tells of it.
+ * An action of the user is a memory change: vfio_pci_begin_memory_change(), the
+ * change, and then vfio_pci_end_memory_change(). The last one is the only place
+ * that decides whether memory is on. In between, memory_lock is held for
+ * writing. If memory may go off, neither a CPU nor an IOMMU reaches the BARs.
+ * System sleep is a memory change as well: its callbacks hold only the device
+ * lock.
  *
- * Resets and error recovery come by callbacks of the PCI core, also those that
- * VFIO asked for, with the device lock, config space access or pci_bus_sem
- * held. They take no lock of ours that could wait for any of these: each only
- * sets or removes a reason of its own to block the BARs. CPU mappings stay
- * usable meanwhile: a VM shall not die of SIGBUS because its host resets a device.
+ * Resets and error recovery come by callbacks of the PCI core, also the resets
+ * that VFIO asked for. The device lock, config space access or pci_bus_sem is
+ * held. The callbacks take no lock of this driver that could wait for any of
+ * these: each only sets or removes a reason of its own to block the BARs. CPU
+ * mappings stay usable meanwhile: a VM shall not die of SIGBUS when its host
+ * resets a device.
  *
  *	dev_set->lock -> memory_lock -> vfs_lock -> bars_lock -> vfio_peers.walk
  *
- * A PF's reset takes the memory of its VFs away, too, and so may an error: both
- * block them.
+ * A PF's reset takes the memory of its VFs away, too, and an error may do so.
+ * Both block the VFs.
  *
- * Recovery runs without any lock between its callbacks, and so before it resets the
- * bus: what is opened or closed meanwhile stays blocked. vfio_pci_recovery_over()
- * tells how its end is known.
+ * Recovery holds no lock between its callbacks, and so before it resets the
+ * bus. A device that is opened or closed meanwhile stays blocked. The comment
+ * of vfio_pci_recovery_over() explains how the end is known.
  */
 
 #include <linux/pci.h>
@@ -41,7 +43,7 @@ static bool vfio_pci_memory_on(struct vfio_pci_core_device *vdev)
 	       __vfio_pci_memory_enabled(vdev);
 }
 
-/* A VF's BARs are in its PF, and so is what enables them: a reset clears it */
+/* A VF's BARs are in its PF, as is their enable bit, which a reset clears */
 static bool vfio_pci_vf_memory_on(struct pci_dev *vf)
 {
 	struct pci_dev *pf = pci_physfn(vf);
@@ -55,8 +57,9 @@ static bool vfio_pci_vf_memory_on(struct pci_dev *vf)
 }
 
 /*
- * Resets and error recovery may have lost BARs: a reset restores what it found.
- * Not by vfio_need_bar_restore(), which waits until the reset that calls us ends.
+ * Resets and error recovery may have lost BARs: a reset restores the values
+ * that it found. vfio_need_bar_restore() is of no use here, because it would
+ * wait for the end of the reset that is the caller.
  */
 static bool vfio_pci_bars_lost(struct vfio_pci_core_device *vdev)
 {
@@ -78,9 +81,9 @@ static bool vfio_pci_bars_lost(struct vfio_pci_core_device *vdev)
 }
 
 /*
- * Also the end of what error recovery has lost, if the BARs are back. Whoever
- * resets or restores them looks afterwards, and under bars_lock nobody decides by
- * a look that is older than that of another.
+ * Compare the BARs with those at open, and block or unblock accordingly. Each
+ * reset or restore of BARs calls this afterwards. bars_lock keeps the result of
+ * an older comparison from replacing that of a newer one.
  */
 static void vfio_pci_check_bars(struct vfio_pci_core_device *vdev)
 {
@@ -93,11 +96,11 @@ static void vfio_pci_check_bars(struct vfio_pci_core_device *vdev)
 }
 
 /**
- * vfio_pci_begin_memory_change - Begin what may turn memory on or off
+ * vfio_pci_begin_memory_change - Begin a change that may turn memory on or off
  * @vdev: device
  * @off: memory may go off or BARs may lose their contents, if only for a time
  *
- * With @off, neither CPUs nor IOMMUs can reach the BARs when this returns.
+ * With @off, neither CPUs nor IOMMUs can reach the BARs on return.
  *
  * Context: takes memory_lock for writing.
  */
@@ -111,14 +114,14 @@ void vfio_pci_begin_memory_change(struct vfio_pci_core_device *vdev, bool off)
 }
 
 /**
- * vfio_pci_end_memory_change - End what vfio_pci_begin_memory_change() began
+ * vfio_pci_end_memory_change - End a vfio_pci_begin_memory_change()
  * @vdev: device
  */
 void vfio_pci_end_memory_change(struct vfio_pci_core_device *vdev)
 {
 	lockdep_assert_held_write(&vdev->memory_lock);
 	if (vfio_pci_memory_on(vdev)) {
-		/* The user has restored BARs, or his power management */
+		/* The user, or its power management, has restored BARs */
 		if (vfio_peers_blocked(&vdev->vdev, VFIO_PEER_ERROR))
 			vfio_pci_check_bars(vdev);
 		vfio_peers_unblock(&vdev->vdev, VFIO_PEER_OFF);
@@ -133,8 +136,8 @@ void vfio_pci_end_memory_change(struct vfio_pci_core_device *vdev)
  * @dev_set: all devices of it
  *
  * Context: the dev_set's lock is held. Takes all memory_locks for writing.
- * Return: 0, or -EBUSY when another change or a fault is in the way; then
- * nothing happened.
+ * Return: 0, or -EBUSY if another change or a fault is under way; then nothing
+ * has happened.
  */
 int vfio_pci_dev_set_begin_memory_change(struct vfio_device_set *dev_set)
 {
@@ -142,7 +145,7 @@ int vfio_pci_dev_set_begin_memory_change(struct vfio_device_set *dev_set)
 
 	lockdep_assert_held(&dev_set->lock);
 
-	/* The memory_locks of several devices have no order, so only try */
+	/* The memory_locks of several devices have no order, so try only */
 	list_for_each_entry(cur, &dev_set->device_list, vdev.dev_set_list) {
 		if (!down_write_trylock(&cur->memory_lock))
 			goto err_unlock;
@@ -163,7 +166,7 @@ err_unlock:
 
 /**
  * vfio_pci_dev_set_end_memory_change - End a change of several devices
- * @dev_set: what vfio_pci_dev_set_begin_memory_change() succeeded for
+ * @dev_set: of a successful vfio_pci_dev_set_begin_memory_change()
  */
 void vfio_pci_dev_set_end_memory_change(struct vfio_device_set *dev_set)
 {
@@ -194,7 +197,7 @@ static void vfio_pci_unblock_vfs(struct vfio_pci_core_device *pf,
 	mutex_lock(&pf->vfs_lock);
 	pf->vfs_blocked &= ~reason;
 	list_for_each_entry(vf, &pf->vfs, vfs_item) {
-		/* Not every VF is on a bus where recovery looks for it */
+		/* Recovery does not visit the bus of every VF */
 		vfio_pci_check_bars(vf);
 		vfio_peers_unblock(&vf->vdev, reason);
 	}
@@ -204,7 +207,7 @@ static void vfio_pci_unblock_vfs(struct vfio_pci_core_device *pf,
 /**
  * vfio_pci_use_memory - The device was opened, or is about to be closed
  * @vdev: device
- * @use: its config space may be looked at from now on, or no longer
+ * @use: its config space may be read from now on, or no longer
  *
  * Runtime PM and resets by the host go on while a device is closed.
  */
@@ -252,8 +255,8 @@ void vfio_pci_unlink_vf(struct vfio_pci_core_device *vf)
  *
  * For the reset_prepare callback of pci_error_handlers.
  *
- * Context: under the device lock, config space accesses by users blocked; for
- * resets by VFIO under memory_lock as well.
+ * Context: under the device lock, with config space accesses by users blocked;
+ * for resets by VFIO under memory_lock as well.
  */
 void vfio_pci_core_reset_prepare(struct pci_dev *pdev)
 {
@@ -276,10 +279,10 @@ void vfio_pci_core_reset_done(struct pci_dev *pdev)
 {
 	struct vfio_pci_core_device *vdev = dev_get_drvdata(&pdev->dev);
 
-	/* The PCI core has left D3hot for the reset, and saved what was lost by it */
+	/* The PCI core left D3hot before it saved, so it saved a lost state */
 	vfio_pci_restore_pm_save(vdev);
 	vfio_pci_unblock_vfs(vdev, VFIO_PEER_PF);
-	/* Otherwise recovery has failed, or is about to reset the bus */
+	/* Else recovery has failed, or is about to reset the bus */
 	if (pdev->error_state == pci_channel_io_normal)
 		vfio_pci_check_bars(vdev);
 	vfio_peers_unblock(&vdev->vdev, VFIO_PEER_RESET);
@@ -293,12 +296,13 @@ EXPORT_SYMBOL_GPL(vfio_pci_core_reset_done);
  *
  * Recovery may end in a reset, which loses the BARs.
  *
- * When the link is down no DMA reaches the BARs, and the translations stay until
- * recovery is over and finds what is lost. To drop them now could end in a deadlock,
- * for the sake of initiators of DMA: the IOMMU has those with an ATS cache forget
- * a translation, and waits for each. Whoever has these BARs mapped is in most cases
- * the function itself, or one behind the same port. None of them answers before the
- * link is up, and that takes the thread that is calling. VT-d waits for ever.
+ * When the link is down no DMA reaches the BARs. The translations stay until
+ * recovery is over and finds the lost BARs. Dropping them now could deadlock.
+ * An IOMMU asks each initiator of DMA that has an ATS cache to forget a
+ * translation, and waits for the answer. In most cases the initiator is the
+ * function itself, or one behind the same port. It does not answer before the
+ * link is up. But it is the calling thread that brings the link up. VT-d waits
+ * for ever.
  *
  * Context: under pci_bus_sem and the device lock.
  */
@@ -316,11 +320,11 @@ void vfio_pci_error_detected(struct vfio_pci_core_device *vdev,
  * vfio_pci_recovery_over - Error recovery is over, or has failed
  * @vdev: device
  *
- * Drivers are told when recovery succeeds. When it fails they are not, but the PCI
- * core keeps all functions awake from before their error_detected callbacks to the
- * end. So none goes on for a function that is being suspended.
+ * Drivers are told when recovery succeeds, but not when it fails. The PCI core
+ * keeps all functions awake from before their error_detected callbacks to the
+ * end. So if a function is being suspended, its recovery is over.
  *
- * Context: no lock of the PCI core but those that are held in its callbacks.
+ * Context: no lock of the PCI core except those that are held in its callbacks.
  */
 void vfio_pci_recovery_over(struct vfio_pci_core_device *vdev)
 {
@@ -332,12 +336,12 @@ void vfio_pci_recovery_over(struct vfio_pci_core_device *vdev)
  * vfio_pci_end_failed_recovery - The device is about to be opened
  * @vdev: closed device, not kept awake by VFIO
  *
- * After a recovery that has failed, begin anew: have the device suspended once,
- * which cannot be while recovery goes on. Nor can it be with the parameter
- * disable_idle_d3, if userspace has forbidden it, or while the device has VFs: the
- * device stays blocked then until it is suspended or bound anew.
+ * After a failed recovery, begin anew: suspend the device once, which cannot
+ * happen during recovery. It cannot happen either with the parameter
+ * disable_idle_d3, if userspace has forbidden it, or while the device has VFs.
+ * Then the device stays blocked until it is suspended or bound anew.
  *
- * Context: no lock of ours inside of dev_set->lock.
+ * Context: no lock of this driver inside of dev_set->lock.
  */
 void vfio_pci_end_failed_recovery(struct vfio_pci_core_device *vdev)
 {
@@ -349,8 +353,8 @@ void vfio_pci_end_failed_recovery(struct vfio_pci_core_device *vdev)
  * vfio_pci_core_aer_resume - Error recovery has succeeded
  * @pdev: function that is bound to a driver of ours
  *
- * For the resume callback of pci_error_handlers. BARs that the recovery has
- * lost come back when the user turns memory on.
+ * For the resume callback of pci_error_handlers. If recovery has lost BARs,
+ * they come back when the user turns memory on.
  *
  * Context: under pci_bus_sem and the device lock.
  */
@@ -368,10 +372,10 @@ EXPORT_SYMBOL_GPL(vfio_pci_core_aer_resume);
  * vfio_pci_core_sleep - The system is about to sleep
  * @dev: of a function that is bound to a driver of ours
  *
- * For the callbacks of dev_pm_ops by which a device's driver stops. The PCI core
- * takes functions out of D0 after all drivers have stopped, and puts all back into
- * D0, with the config space that they had, before the first one goes on. Tasks of
- * userspace are frozen, but the DMA of other devices is not.
+ * For the callbacks of dev_pm_ops that stop a device's driver. The PCI core
+ * takes functions out of D0 after all drivers have stopped. It puts all of them
+ * back into D0, with their old config space, before the first driver goes on.
+ * Tasks of userspace are frozen, but the DMA of other devices is not.
  *
  * Context: under the device lock. No task is frozen with memory_lock held.
  * Return: 0.
@@ -387,7 +391,7 @@ int vfio_pci_core_sleep(struct device *dev)
 }
 
 /**
- * vfio_pci_core_wake - The system is awake again, or does not sleep after all
+ * vfio_pci_core_wake - The system is awake again, or has not slept at all
  * @dev: of a function that is bound to a driver of ours
  *
  * For the callbacks of dev_pm_ops that undo those of vfio_pci_core_sleep().
@@ -401,7 +405,7 @@ int vfio_pci_core_wake(struct device *dev)
 
 	vfio_pci_begin_memory_change(vdev, false);
 	vdev->asleep = false;
-	/* The PCI core has left D3hot, and put back what the function had */
+	/* The PCI core has left D3hot, and restored the function's state */
 	if (vdev->pdev->current_state == PCI_D0)
 		vfio_pci_forget_pm_save(vdev);
 	vfio_pci_end_memory_change(vdev);
@@ -413,7 +417,7 @@ int vfio_pci_core_wake(struct device *dev)
  * vfio_pci_core_peer_range - Physical range of a BAR's VMA
  * @core_vdev: device
  * @vma: made by vfio_pci_core_mmap()
- * @start: gets the physical address that the start of @vma maps to
+ * @start: gets the physical address of the start of @vma
  * @size: gets the size of @vma
  *
  * For the peer_range callback of vfio_device_ops.
