@@ -2,29 +2,30 @@
 /*
  * VFIO devices without hardware, for tests of VFIO.
  *
- * A device of this kind has an emulated IOMMU, as mediated devices have: it sees
- * the container's IOVA space, but its accesses are done by a kernel thread, for
- * which type1 looks the memory up. Not by who asks, who may be another process
- * than the one whose memory is mapped.
+ * A device of this kind has an emulated IOMMU, as mediated devices have. It
+ * sees the container's IOVA space, but a kernel thread does its accesses, and
+ * type1 looks up the memory. The calling process does not, because it may
+ * differ from the process whose memory is mapped.
  *
- * A program writes a job: a PASID, an IOVA range, what to do. The thread does it
- * if the device was told to use that PASID and the range is within its window. It
- * is this driver that enforces that, as every driver of a device whose PASIDs the
- * IOMMU knows nothing about has to.
+ * A program writes a job: a PASID, an IOVA range, and a command. The thread
+ * does the job if the device may use that PASID and the range is within its
+ * window. This driver enforces that, as any driver does if the IOMMU does not
+ * know the PASIDs of its device.
  *
- * The memory that a job accesses may take forever to come: its user decides, by
- * userfaultfd for example. Revoke, close and unmap must not wait for that. They
- * break a job off with a signal, which only the kernel can send: then its page
- * fault fails. A signal is sent with the lock held and the job running, and
- * whatever is pending is dropped, with the lock held, when the job ends. The same
- * happens to a job after some seconds. It holds type1's lock while it waits, and
- * a thread of its user that waits for that lock cannot be killed.
+ * A job can wait for its memory without limit, because the user can delay a
+ * page fault, by userfaultfd for example. Revoke, close and unmap must not wait
+ * for that. They break a job off with a signal, which only the kernel can send:
+ * then its page fault fails. A signal is sent with the lock held and the job
+ * running. Pending signals are dropped, with the lock held, when the job ends.
+ * A job is broken off after some seconds, too. The reason: it holds type1's
+ * lock while it waits, and a thread of its user that waits for that lock cannot
+ * be killed.
  *
- * No signal helps when a FUSE daemon has begun to read the memory, or when another
- * process holds type1's lock. Then a process can make itself wait for another one
- * that it shares memory or its container with. Nobody else waits for either.
+ * A signal does not help if a FUSE daemon has begun to read the memory, or if
+ * another process holds type1's lock. Then a process can make itself wait for
+ * another one that shares its memory or its container. No other process waits.
  *
- * The kernel may lack peer memory or PASIDs: the device then does without.
+ * The kernel may lack peer memory or PASIDs. Then the device does without.
  *
  * Locks, outermost first: those of VFIO that are held around the calls of
  * vfio_device_ops; type1's device_list_lock around dma_unmap(); @unpin; type1's
@@ -58,7 +59,7 @@ MODULE_PARM_DESC(devices, "How many devices there are (2, at most 8).");
 static struct platform_device *vfio_test_devices[VFIO_TEST_MAX_DEVICES];
 
 /**
- * struct vfio_test_window - what a PASID may reach
+ * struct vfio_test_window - IOVAs that a PASID may reach
  * @first: first IOVA
  * @last: last IOVA
  */
@@ -69,9 +70,9 @@ struct vfio_test_window {
 
 /**
  * struct vfio_test_pin - a page that is pinned
- * @pasid: PASID that it was pinned under
+ * @pasid: PASID of the job that pinned it
  * @held: dma_unmap() leaves it
- * @iova: where it is
+ * @iova: its IOVA
  */
 struct vfio_test_pin {
 	u32 pasid;
@@ -85,15 +86,15 @@ struct vfio_test_pin {
  * @mem: the memory region
  * @thread: executes jobs, while the device is open
  * @start: @thread waits here for a job
- * @idle: others wait here for the end of one
+ * @idle: other tasks wait here for the end of a job
  * @timeout: ends a job that takes too long
- * @unpin: held from when a pin is taken out of @pins until the page is unpinned
+ * @unpin: held from the removal of a pin from @pins until the page is unpinned
  * @lock: protects all that follows
  * @job: the last one
  * @deadline: of @job, in jiffies
  * @windows: vfio_test_window, by PASID; looked up under @lock
  * @pins: pages that are pinned
- * @npins: how many
+ * @npins: number of @pins
  * @unmapping: calls of dma_unmap() under way: no new pins
  */
 struct vfio_test_device {
@@ -139,7 +140,7 @@ static u32 vfio_test_pin(struct vfio_test_device *test,
 	if (ret != 1)
 		return VFIO_TEST_NO_MEMORY;
 
-	/* There is room: only jobs pin, one at a time, and the last one is done */
+	/* There is room: only jobs pin, one at a time, and this is the one */
 	spin_lock(&test->lock);
 	test->pins[test->npins++] = (struct vfio_test_pin) {
 		.pasid = job->pasid,
@@ -157,7 +158,7 @@ static bool vfio_test_pin_matches(const struct vfio_test_pin *pin, u32 pasid,
 	       pin->iova >= first && pin->iova <= last;
 }
 
-/* Take a pin of a PASID, 0: of any, in a range out of the list, if there is one */
+/* Take one pin in a range out of the list: of a PASID, or of any if it is 0 */
 static bool vfio_test_take_pin(struct vfio_test_device *test, u32 pasid,
 			       bool held, u64 first, u64 last, u64 *iova)
 {
@@ -178,9 +179,10 @@ static bool vfio_test_take_pin(struct vfio_test_device *test, u32 pasid,
 }
 
 /*
- * Unpin what a PASID, 0: any, has pinned in a range; what is held, only with @held.
- * Nothing of it is left when this returns, even if somebody else is unpinning as
- * well. False: there was none.
+ * Unpin the pages of a PASID (of any, if it is 0) in a range; held ones only
+ * with
+ * @held. On return none of them is left, even if another task unpins as well.
+ * Returns false if there was none.
  */
 static bool vfio_test_unpin(struct vfio_test_device *test, u32 pasid, bool held,
 			    u64 first, u64 last)
@@ -213,7 +215,7 @@ static u32 vfio_test_execute(struct vfio_test_device *test,
 	}
 }
 
-/* May the device do this? VFIO_TEST_DONE if so */
+/* May the device do this job? VFIO_TEST_DONE if so */
 static u32 vfio_test_permitted(struct vfio_test_device *test,
 			       const struct vfio_test_job *job)
 {
@@ -279,9 +281,9 @@ static int vfio_test_thread(void *data)
 }
 
 /*
- * Tell a job to end, if it is one with this PASID and command, 0: any. False: none
- * such is running. One that has not begun will find out itself that it must not,
- * where that matters.
+ * Tell a running job with this PASID and command to end; 0 matches any. Returns
+ * false if no such job is running. A job that has not begun checks its
+ * permission itself, where that matters.
  */
 static bool vfio_test_signal(struct vfio_test_device *test, u32 pasid,
 			     u32 command)
@@ -298,7 +300,7 @@ static bool vfio_test_signal(struct vfio_test_device *test, u32 pasid,
 	return running;
 }
 
-/* None that matches is running when this returns. */
+/* No matching job is running when this returns. */
 static void vfio_test_break_off(struct vfio_test_device *test, u32 pasid,
 				u32 command)
 {
@@ -407,7 +409,7 @@ static bool vfio_test_job_valid(const struct vfio_test_job *job)
 
 	if (job->status || job->__reserved || !job->length)
 		return false;
-	/* What VFIO's functions would truncate */
+	/* VFIO's functions would truncate it */
 	if (job->iova != (dma_addr_t)job->iova || last != (dma_addr_t)last)
 		return false;
 

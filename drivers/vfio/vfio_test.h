@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What a program sees of the device of vfio_test.c. For tests only: it may
- * change with them.
+ * The interface of vfio_test.c for programs. For tests only: it may change with
+ * them.
  */
 #ifndef VFIO_TEST_H
 #define VFIO_TEST_H
@@ -19,17 +19,18 @@
 #define VFIO_TEST_MAX_PINS	16
 
 /**
- * struct vfio_test_job - something that the device does under a PASID
- * @pasid: what it is done for
- * @command: what
- * @iova: where in the container
- * @offset: where in the memory region; READ and WRITE only, otherwise 0
- * @length: bytes, at most VFIO_TEST_MAX_LENGTH; otherwise one page
- * @status: what has become of it; 0 when it is written
+ * struct vfio_test_job - an access of the device under a PASID
+ * @pasid: PASID of the access
+ * @command: VFIO_TEST_READ and so on
+ * @iova: IOVA in the container
+ * @offset: offset in the memory region; READ and WRITE only, otherwise 0
+ * @length: bytes, at most VFIO_TEST_MAX_LENGTH; one page unless READ or WRITE
+ * @status: result; 0 in a write
  * @__reserved: 0
  *
- * To write it starts it; -EBUSY while the one before is not done, -EINVAL if it
- * makes no sense. To read it tells the status.
+ * A write starts the job. It fails with -EBUSY while the job before is not
+ * done, and with -EINVAL if the job is not valid. A read returns the job with
+ * its status.
  */
 struct vfio_test_job {
 	__u32 pasid;
@@ -45,10 +46,10 @@ struct vfio_test_job {
 	__u32 status;
 #define VFIO_TEST_DONE		0
 #define VFIO_TEST_QUEUED	1
-#define VFIO_TEST_RUNNING	2	/* it is permitted, and under way */
-#define VFIO_TEST_NO_PASID	3	/* the device may not use it */
+#define VFIO_TEST_RUNNING	2	/* permitted, and under way */
+#define VFIO_TEST_NO_PASID	3	/* the device may not use the PASID */
 #define VFIO_TEST_NO_WINDOW	4	/* not all is in the PASID's window */
-#define VFIO_TEST_NO_MEMORY	5	/* the container does not have it, or it took too long */
+#define VFIO_TEST_NO_MEMORY	5	/* no such memory, or a timeout */
 #define VFIO_TEST_NO_PIN	6	/* all pins are in use; UNPIN: no such pin */
 	__u32 __reserved;
 };

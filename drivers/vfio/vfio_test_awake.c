@@ -2,12 +2,12 @@
 /*
  * Keeps virtio's devices out of a system sleep, for tests of VFIO.
  *
- * Linux 6.1 resets each virtio device when the system resumes, also where the device
- * has kept its state, as all have with /sys/power/pm_test. The driver of 9p does not
- * set its device up again: in a virtual machine whose root is on 9p, nothing can be
- * read or even closed any more. While this module is loaded, these devices are neither
- * stopped nor reset. Newer kernels do without: they leave a device alone that says in
- * its PM capability that it keeps its state.
+ * Linux 6.1 resets each virtio device when the system resumes, even if the
+ * device has kept its state, as with /sys/power/pm_test. The driver of 9p does
+ * not set its device up again. In a virtual machine with its root on 9p, no
+ * file can be read or even closed after that. While this module is loaded,
+ * virtio devices are neither stopped nor reset. Newer kernels do not need it:
+ * they do not reset a device whose PM capability says that it keeps its state.
  *
  * Not for a sleep in which the devices lose power.
  */
@@ -30,7 +30,7 @@ static int vfio_test_awake_hit(struct kprobe *probe, struct pt_regs *regs)
 	return 1;
 }
 
-/* Never called, but a kprobe that goes on somewhere else has to have one */
+/* Never called, but a kprobe that changes the instruction pointer needs one */
 static void vfio_test_awake_post(struct kprobe *probe, struct pt_regs *regs,
 				 unsigned long flags)
 {

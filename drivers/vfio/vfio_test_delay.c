@@ -2,24 +2,25 @@
 /*
  * Delays in functions of the kernel, for tests of VFIO.
  *
- * A race that takes a few instructions in the wrong place shows once in a million
- * runs. A test that wants to see it has to hold one task there until another one
- * has done its part. The code under test has no hook for that, and needs none: a
- * kprobe stops whoever enters a function.
+ * A race of a few instructions shows once in a million runs. To see it, a test
+ * has to hold one task there until another task has done its part. The code
+ * under test needs no hook for that: a kprobe stops the task that enters a
+ * function.
  *
  *	echo SYMBOL MILLISECONDS [CALLER] > .../vfio_test_delay/parameters/delay
  *
- * The first task that enters SYMBOL, directly from the function CALLER if there
- * is one, waits there for so long, ten seconds at most, or until something else
- * is written. All others pass. An empty line ends it. Who reads the parameter is
- * told whether there is a delay at all ("off"), a task is still to come ("armed"),
- * waits ("waiting") or has gone on ("over").
+ * The first task that enters SYMBOL waits there for so long, ten seconds at
+ * most, or until the next write. With CALLER, it is the first task that enters
+ * SYMBOL directly from that function. All other tasks pass. An empty line ends
+ * the delay. A read of the parameter returns "off" without a delay, "armed"
+ * while the task is still to come, "waiting" while it waits, and "over" when it
+ * has gone on.
  *
- * It can be any function, with any locks held, so the task is busy waiting, with
- * preemption off. Until the kprobe is optimised, some 100 ms after it was set,
- * interrupts are off as well: /sys/kernel/debug/kprobes/list tells. A task that
- * sends interrupts to all CPUs, to flush TLBs for example, waits for the first one
- * as long as they are.
+ * It can be any function, with any locks held, so the task is busy waiting,
+ * with preemption off. Until the kprobe is optimised, some 100 ms after it was
+ * set, interrupts are off as well: see /sys/kernel/debug/kprobes/list. During
+ * that time, a task that sends interrupts to all CPUs, to flush TLBs for
+ * example, waits for the first task.
  */
 
 #include <linux/atomic.h>
@@ -52,24 +53,24 @@ static const char * const vfio_test_delay_names[] = {
 };
 
 /*
- * The one delay there is. All but the state is constant while the kprobe is
- * registered, which the parameter's lock serialises.
+ * There is one delay. All but its state is constant while the kprobe is
+ * registered. The parameter's lock serialises that.
  */
 static struct kprobe vfio_test_probe;
 static char vfio_test_symbol[VFIO_TEST_SYMBOL_LEN];
-static unsigned long vfio_test_caller;	/* where it begins; 0: any */
+static unsigned long vfio_test_caller;	/* its address; 0: any caller */
 static unsigned long vfio_test_caller_size;
 static unsigned int vfio_test_ms;
 static atomic_t vfio_test_state = ATOMIC_INIT(VFIO_TEST_DELAY_OFF);
 
-/* At the first instruction of a function, the return address is on top */
+/* At the first instruction of a function, the stack has the return address */
 static bool vfio_test_called_by(struct pt_regs *regs)
 {
 	return regs_get_kernel_stack_nth(regs, 0) - vfio_test_caller <
 	       vfio_test_caller_size;
 }
 
-/* By the clock: an emulated CPU may not know how many loops a millisecond takes */
+/* By the clock: an emulated CPU may not know its loops per millisecond */
 static void vfio_test_delay_wait(void)
 {
 	u64 end = ktime_get_mono_fast_ns() + vfio_test_ms * (u64)NSEC_PER_MSEC;
@@ -95,7 +96,7 @@ static int vfio_test_delay_hit(struct kprobe *probe, struct pt_regs *regs)
 	return 0;
 }
 
-/* Nobody is in the handler when this returns */
+/* No task is in the handler when this returns */
 static void vfio_test_delay_end(void)
 {
 	if (atomic_xchg(&vfio_test_state, VFIO_TEST_DELAY_OFF) !=
@@ -103,7 +104,7 @@ static void vfio_test_delay_end(void)
 		unregister_kprobe(&vfio_test_probe);
 }
 
-/* A kprobe finds a function, and "name+0x0/SIZE" has its size: once, not at each hit */
+/* A kprobe has the address, and "name+0x0/SIZE" the size: not at each hit */
 static int vfio_test_find_caller(const char *name)
 {
 	struct kprobe probe = { .symbol_name = name };

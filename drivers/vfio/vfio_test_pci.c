@@ -2,12 +2,12 @@
 /*
  * Power states that emulated PCI functions do not have, for tests of VFIO.
  *
- * QEMU emulates no function that says it has D1 and D2, but some keep what is
- * written to the register. Of a function whose address is written to
+ * QEMU emulates no function that reports D1 and D2, but some functions keep the
+ * value that is written to the register. Write the address of a function to
  *
  *	/sys/module/vfio_test_pci/parameters/d1d2
  *
- * the PCI core believes from then on that it has both.
+ * and the PCI core takes it for a function with both states.
  */
 
 #include <linux/kernel.h>
