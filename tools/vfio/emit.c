@@ -21,7 +21,7 @@ static int indentation(void)
 	return 2 * (out.depth - !out.json);
 }
 
-/* What separates a value from the one before it */
+/* Print the separator of a value from the one before it */
 static void separate(void)
 {
 	if (out.json && !out.first)

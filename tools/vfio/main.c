@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * vfio-probe: can the caller use this device through VFIO, and what would it get?
+ * vfio-probe: can the caller use a device through VFIO, and with which
+ * features?
  */
 #include <errno.h>
 #include <getopt.h>
@@ -93,8 +94,8 @@ static __u64 parse_size(const char *arg)
 }
 
 /*
- * The kernel asks for the capability in the first user namespace; root in a
- * container of another one does not have it.
+ * The kernel requires the capability in the first user namespace. Root in
+ * another user namespace does not have it.
  */
 static bool may_lock_anything(void)
 {
@@ -109,7 +110,7 @@ static bool may_lock_anything(void)
 	return data[0].effective & (1U << CAP_IPC_LOCK);
 }
 
-/* Whole pages count, and what is mapped counts in each container anew. */
+/* Whole pages count, and mapped memory counts in each container anew. */
 static void check_memlock(struct probe *p, __u64 needed)
 {
 	struct memlock *m = &p->memlock;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Everything here is undone by the end of the files: the group leaves the
- * container with its own last file, and no device of it is ever opened.
+ * To close the files undoes everything here: the group leaves the container
+ * with its last file, and no device of it is ever opened.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -85,7 +85,7 @@ static void explain_group(struct probe *p, int error)
 	}
 }
 
-/* The kernel's word on viability is better than what sysfs told. */
+/* The kernel's answer on viability is better than that of sysfs. */
 static void ask_status(struct probe *p, int group)
 {
 	struct vfio_group_status status = { .argsz = sizeof(status) };
@@ -138,7 +138,7 @@ static bool attach(struct probe *p, int container, int group)
 	return false;
 }
 
-/* All of VFIO_IOMMU_GET_INFO, with its capabilities; no-IOMMU has nothing to tell. */
+/* All of VFIO_IOMMU_GET_INFO, with its capabilities; NULL for no-IOMMU. */
 static struct vfio_iommu_type1_info *get_info(const struct probe *p, int container)
 {
 	struct vfio_iommu_type1_info *info = NULL;
@@ -154,7 +154,7 @@ static struct vfio_iommu_type1_info *get_info(const struct probe *p, int contain
 			free(info);
 			return NULL;
 		}
-		/* It may have grown meanwhile. */
+		/* The answer may have grown meanwhile. */
 		if (info->argsz <= size)
 			return info;
 		size = info->argsz;
@@ -162,8 +162,8 @@ static struct vfio_iommu_type1_info *get_info(const struct probe *p, int contain
 }
 
 /*
- * A capability from its header on to the end of all, copied because the kernel
- * does not align it; NULL when there is none such of at least @min bytes.
+ * A copy of a capability, with all bytes behind it, because the kernel does not
+ * align it; NULL if there is no such capability of at least @min bytes.
  */
 static void *copy_cap(const struct vfio_iommu_type1_info *info, __u16 id, size_t min)
 {
@@ -177,7 +177,7 @@ static void *copy_cap(const struct vfio_iommu_type1_info *info, __u16 id, size_t
 			copy = allocate(NULL, info->argsz - at);
 			return memcpy(copy, (const char *)info + at, info->argsz - at);
 		}
-		/* Forward only, so that it ends. */
+		/* Forward only, so that the loop ends. */
 		at = header.next > at ? header.next : 0;
 	}
 	return NULL;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the report consists of; the names are those that vfio-probe(8) describes.
+ * The contents of the report, with the names that vfio-probe(8) describes.
  */
 #include "vfio-probe.h"
 

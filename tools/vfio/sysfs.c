@@ -13,7 +13,7 @@
 #define PCI_DEVICES	"/sys/bus/pci/devices"
 #define GROUPS		"/sys/kernel/iommu_groups"
 
-/* Where each shows that it is there, loaded or built in */
+/* Paths that exist if a module is loaded or built in */
 const struct module module_list[MODULES] = {
 	[MODULE_VFIO] = { "vfio", "/sys/class/misc/vfio" },
 	[MODULE_TYPE1] = { "vfio_iommu_type1", "/sys/module/vfio_iommu_type1" },
@@ -31,7 +31,7 @@ static bool __printf(1, 2) there_is(const char *fmt, ...)
 	return !access(path, F_OK);
 }
 
-/* The last part of what a link names; false when there is none. */
+/* The last part of a link's target; false if there is no link. */
 static bool link_target(const char *path, char *name, size_t size)
 {
 	char target[PATH_MAX];
@@ -118,7 +118,7 @@ static bool is_foreign(const struct member *member)
 	       strcmp(member->driver, "pcieport");
 }
 
-/* Since 6.1 what a driver of VFIO's is bound to has a vfio-dev; before, names tell. */
+/* Since 6.1 a device with a VFIO driver has a vfio-dev; before, by the name. */
 static void find_driver(struct member *member, const char *dir)
 {
 	char path[PATH_MAX];
@@ -195,7 +195,7 @@ bool find_modules(struct probe *p)
 
 	for (i = 0; i < MODULES; i++) {
 		p->modules[i] = there_is("%s", module_list[i].sign);
-		/* Other drivers of VFIO's do without vfio-pci, no-IOMMU without type1. */
+		/* Other drivers need no vfio-pci, no-IOMMU needs no type1. */
 		if (p->modules[i] || (i == MODULE_PCI && *p->file) ||
 		    (i == MODULE_TYPE1 && p->noiommu))
 			continue;

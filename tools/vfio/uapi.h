@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * <linux/vfio.h>, and what the one that is installed here may be too old for.
- * Whether the running kernel knows it is another question: it is asked.
+ * <linux/vfio.h>, and definitions that an old installed one may lack. The
+ * running kernel may lack them, too: the program asks it.
  */
 #ifndef TOOLS_VFIO_UAPI_H
 #define TOOLS_VFIO_UAPI_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What is found out is collected in one struct probe: sysfs.c and query.c fill it
- * in, report.c tells it. Whatever keeps the caller from using the group is added
- * as a reason; without one, the group is usable.
+ * One struct probe collects the results: sysfs.c and query.c fill it in,
+ * report.c prints it. Each obstacle for the caller is added as a reason.
+ * Without a reason, the group is usable.
  */
 #ifndef TOOLS_VFIO_PROBE_H
 #define TOOLS_VFIO_PROBE_H
@@ -13,19 +13,19 @@
 
 #include "uapi.h"
 
-/* The kernel's names, which are not to be had outside of its tree */
+/* The kernel's names, which do not exist outside of its tree */
 #define __attribute(attribute)	__attribute__((attribute))
 #define __noreturn		__attribute(noreturn)
 #define __printf(fmt, args)	__attribute(format(printf, fmt, args))
 
-/* 0, so unless somebody was asked, is UNKNOWN. */
+/* 0, before any question, is UNKNOWN. */
 enum answer { UNKNOWN, NO, YES };
 
 enum { MODULE_VFIO, MODULE_TYPE1, MODULE_PCI, MODULES };
 
 struct module {
 	const char *name;
-	const char *sign;	/* a path that is there when the module is */
+	const char *sign;	/* a path that exists with the module */
 };
 
 extern const struct module module_list[MODULES];
@@ -36,14 +36,14 @@ struct member {
 	bool vfio;			/* the driver is one of VFIO's */
 };
 
-/* What VFIO_CHECK_EXTENSION tells: types of IOMMU, and what they can do */
+/* Answers of VFIO_CHECK_EXTENSION: types of IOMMU, and their abilities */
 enum { TYPE_1, TYPE_1V2, TYPE_NOIOMMU, TYPES };
 enum { EXT_PASID, EXT_PEER, EXT_UNMAP_ALL, EXT_UPDATE_VADDR, EXT_DMA_CC, EXTENSIONS };
 
 struct extension {
 	const char *name;
 	unsigned long id;
-	bool attached_only;	/* nobody knows before a group is attached */
+	bool attached_only;	/* unknown before a group is attached */
 };
 
 extern const struct extension type_list[TYPES];
@@ -55,7 +55,7 @@ struct container {
 	enum answer types[TYPES];
 	enum answer extensions[EXTENSIONS];
 	__u64 page_sizes;	/* a bit each; 0: without any IOMMU */
-	/* Capabilities; NULL: the kernel tells none such */
+	/* Capabilities; NULL: the kernel has no such capability */
 	struct vfio_iommu_type1_info_cap_iova_range *iova;
 	struct vfio_iommu_type1_info_cap_migration *migration;
 	struct vfio_iommu_type1_info_dma_avail *dma_avail;
@@ -67,7 +67,7 @@ struct container {
 struct memlock {
 	bool exempt;		/* CAP_IPC_LOCK */
 	__u64 limit;		/* bytes; NO_LIMIT: none */
-	__u64 needed;	/* bytes; 0: the caller did not say */
+	__u64 needed;	/* bytes; 0: unknown */
 	bool suffices;
 };
 
@@ -99,29 +99,29 @@ void __printf(2, 3) add_reason(struct probe *p, const char *fmt, ...);
 /* @arg is a PCI address or the number of a group. */
 void find_target(struct probe *p, const char *arg);
 void find_members(struct probe *p);
-/* The reasons in that, when query() has had its say on viability */
+/* The reasons in the members, after query() has decided on viability */
 void explain_members(struct probe *p);
-/* False when VFIO must not be opened, because that would load what is missing. */
+/* False if VFIO must not be opened: that would load a missing module. */
 bool find_modules(struct probe *p);
 
-/* query.c: asks VFIO, with the group in a container of our own for that while */
+/* query.c: asks VFIO, with the group in a container of its own for a moment */
 void query(struct probe *p);
 
-/* emit.c: values by their name, which is NULL in lists */
+/* emit.c: values with their name, which is NULL in lists */
 
 void begin_output(bool json);
 void end_output(void);
 void open_values(const char *key, char bracket, bool in_line);
 void close_values(char bracket);
 void put_none(const char *key);
-/* None when it is empty */
+/* Prints none if @s is empty */
 void put_string(const char *key, const char *s);
 void put_answer(const char *key, enum answer answer);
 void put_bool(const char *key, bool value);
 void put_number(const char *key, unsigned long long number);
-/* A string in JSON, whose numbers are often read as double, with 53 bits */
+/* A string in JSON, because many readers take a number as a double (53 bits) */
 void put_address(const char *key, unsigned long long address);
-/* In JSON bytes, otherwise the largest unit that there is a whole number of */
+/* In JSON bytes, otherwise a whole number of the largest possible unit */
 void put_size(const char *key, __u64 size);
 /* A list with a size for each bit */
 void put_sizes(const char *key, __u64 bits);
