@@ -1115,8 +1115,8 @@ EXPORT_SYMBOL_GPL(vfio_peer_nr_revoked);
  * @iova: gets an IOVA inside of the mapping
  *
  * The next call names another range, if there is one. So as many calls as
- * vfio_peer_nr_revoked() name all mappings, even if some of these cannot be
- * removed.
+ * vfio_peer_nr_revoked() returns name all mappings, even if some of these
+ * cannot be removed.
  *
  * Context: under the backend's lock.
  * Return: false when there is none.
