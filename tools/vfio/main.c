@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <getopt.h>
 #include <linux/capability.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,43 +16,8 @@
 
 #include "vfio-probe.h"
 
-#define NAME		"vfio-probe"
 /* Inode of the first user namespace in /proc (PROC_USER_INIT_INO) */
 #define INIT_USER_NS	0xeffffffd
-
-void die(const char *fmt, ...)
-{
-	va_list args;
-
-	va_start(args, fmt);
-	fprintf(stderr, NAME ": ");
-	vfprintf(stderr, fmt, args);
-	fprintf(stderr, "\n");
-	va_end(args);
-	exit(2);
-}
-
-void *allocate(void *old, size_t size)
-{
-	void *new = realloc(old, size);
-
-	if (!new)
-		die("out of memory");
-	return new;
-}
-
-void add_reason(struct probe *p, const char *fmt, ...)
-{
-	va_list args;
-	char *text;
-
-	va_start(args, fmt);
-	if (vasprintf(&text, fmt, args) < 0)
-		die("out of memory");
-	va_end(args);
-	p->reasons = allocate(p->reasons, (p->nr_reasons + 1) * sizeof(*p->reasons));
-	p->reasons[p->nr_reasons++] = text;
-}
 
 static void usage(FILE *stream)
 {

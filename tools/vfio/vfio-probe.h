@@ -87,7 +87,9 @@ struct probe {
 	size_t nr_reasons;
 };
 
-/* main.c */
+#define NAME	"vfio-probe"
+
+/* util.c */
 
 /* A usage or system error: ends the program with status 2. */
 void __noreturn __printf(1, 2) die(const char *fmt, ...);

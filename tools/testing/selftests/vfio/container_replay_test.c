@@ -417,7 +417,7 @@ TEST_F(foreign, pages_in_its_place)
 	struct engine edu;
 
 	if (!variant->sysfs)
-		SKIP(return, "only root has foreign memory that can go");
+		SKIP(return, "in variant sysfs only, whose memory can go");
 	engine_open(&edu, &self->f.c, self->f.edu);
 	ASSERT_EQ(hole, mmap(hole, self->f.hole, PROT_READ | PROT_WRITE,
 			     MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
@@ -459,7 +459,7 @@ TEST_F(foreign, entry_limit)
 	char limit[16];
 
 	if (!variant->sysfs)
-		SKIP(return, "only root may set dma_entry_limit");
+		SKIP(return, "in variant sysfs only, which root runs");
 	t1_read_file(DMA_ENTRY_LIMIT, limit, sizeof(limit));
 	t1_write_file(DMA_ENTRY_LIMIT, "1");
 	t1_container_open(&c);

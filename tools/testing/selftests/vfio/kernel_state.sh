@@ -83,13 +83,16 @@ state_end() {
 	rmdir "$cgroup" 2>/dev/null || { sleep 1; rmdir "$cgroup"; }
 }
 
-# What the kernel has reported since state_begin()
+# What the kernel has reported since state_begin(), each with the lines after it
 reported() {
-	local lines i
+	local lines i left=0
 	mapfile -t lines < <(dmesg)
-	for ((i = ${#lines[@]} - 1; i >= 0; i--)); do
-		[[ ${lines[i]} != *"$mark"* ]] || break
-		[[ ! ${lines[i]} =~ $reports ]] || echo "${lines[i]}"
+	for ((i = ${#lines[@]}; i > 0; i--)); do
+		[[ ${lines[i - 1]} != *"$mark"* ]] || break
+	done
+	for (( ; i < ${#lines[@]}; i++)); do
+		[[ ! ${lines[i]} =~ $reports ]] || left=100
+		((left-- <= 0)) || echo "${lines[i]}"
 	done
 }
 

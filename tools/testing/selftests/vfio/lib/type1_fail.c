@@ -16,13 +16,16 @@
 /* Open all the time, for to open them would take what shall fail. */
 static int fail_fd = -1, all_fd = -1;
 /*
- * Where the kernel tells it, with a stack: the log, except of what has __GFP_NOWARN,
- * and the trace, except of whole pages.
+ * Where the kernel tells it, with a stack: the log, but not with __GFP_NOWARN, and the
+ * trace. Whole pages have no trace event of a failure, so a probe makes one.
  */
 static FILE *logs[2];
 
 #define FUNCTION	"/sys/kernel/debug/fail_function/"
-#define TRACE	"/sys/kernel/debug/tracing/instances/fail_nth/"
+#define TRACING	"/sys/kernel/debug/tracing/"
+#define TRACE	TRACING "instances/fail_nth/"
+#define PAGES	TRACE "events/kprobes/fail_nth_pages/"
+#define PROBE	"r:kprobes/fail_nth_pages should_fail_alloc_page failed=$retval:u8"
 
 static int trace_setup(void)
 {
@@ -39,11 +42,18 @@ static int trace_setup(void)
 		{ TRACE "events/kmem/kmalloc/enable", "1" },
 		{ TRACE "events/kmem/kmem_cache_alloc/filter", "ptr == 0" },
 		{ TRACE "events/kmem/kmem_cache_alloc/enable", "1" },
+		{ PAGES "filter", "failed != 0" },
+		{ PAGES "enable", "1" },
 		{ }
 	};
 	unsigned int i;
 	int ret;
 
+	if (access(PAGES, F_OK)) {
+		ret = __t1_write_file(TRACING "kprobe_events", PROBE);
+		if (ret)
+			return ret;
+	}
 	if (mkdir(TRACE, 0700) && errno != EEXIST)
 		return -errno;
 	for (i = 0; settings[i].file; i++) {
