@@ -293,6 +293,41 @@ TEST_F(host, opened_in_recovery)
 	EXPECT_TRUE(arrives(&self->rig, &self->target));
 }
 
+/* Does the function become suspended, as one that is closed does? */
+static bool becomes_suspended(const char *bdf)
+{
+	char path[96], status[16];
+	int ms;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/power/runtime_status", bdf);
+	for (ms = 0; ms < 10000; ms += 10) {
+		t1_read_file(path, status, sizeof(status));
+		if (!strncmp(status, "suspended", 9))
+			return true;
+		usleep(10000);
+	}
+	return false;
+}
+
+/*
+ * Recovery resumes a closed function under pci_bus_sem, and a change of the power
+ * state takes that under memory_lock: lockdep tells if the order is not one.
+ */
+TEST_F(host, power_state_and_recovery)
+{
+	t1_set_power_state(&self->target.dev, 3);
+	t1_set_power_state(&self->target.dev, 0);
+	t1_unmap(&self->rig.c, IOVA, SIZE);
+	t1_target_close(&self->target);
+	EXPECT_TRUE(becomes_suspended(self->bdf));
+	require_error(T1_ERROR_FATAL);
+	t1_let_recovery_end();
+	t1_target_open(&self->target, self->bdf, 0, 0x5000);
+	t1_map(&self->rig.c, self->target.mem, IOVA, SIZE, T1_RW);
+	t1_set_command(&self->target.dev, PCI_COMMAND_MEMORY, true);
+	EXPECT_TRUE(arrives(&self->rig, &self->target));
+}
+
 /*
  * Recovery fails for a function whose neighbour has no driver, and nobody is told.
  * Opened anew, the function works as ever.

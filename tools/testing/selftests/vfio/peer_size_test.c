@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include "../kselftest_harness.h"
 
@@ -142,7 +143,8 @@ TEST_F(size, page_size)
 	const char *edu = self->rig.edu.bdf;
 
 	if (t1_translates(edu, self->iova) < 0)
-		SKIP(return, "translations cannot be seen: CONFIG_INTEL_IOMMU_DEBUGFS=y");
+		SKIP(return, "%s", geteuid() ? "needs root, to see translations" :
+		     "translations cannot be seen: CONFIG_INTEL_IOMMU_DEBUGFS=y");
 	EXPECT_EQ(variant->pages, t1_entry_pages(edu, self->iova));
 	EXPECT_EQ(variant->pages, t1_entry_pages(edu, self->iova + self->size / 2));
 	EXPECT_EQ(variant->pages, t1_entry_pages(edu, self->iova + self->size - T1_PAGE));
@@ -197,6 +199,8 @@ static void close_second(struct t1_rig *second)
 
 /* To have it in a domain of its own, which has to be filled, the first try fails. */
 #define require_own_domain() do {					\
+	if (geteuid())							\
+		SKIP(return, "needs root, to let something fail");	\
 	if (__t1_fail_setup())						\
 		SKIP(return, "%s", T1_FAIL_HINT);			\
 	t1_fail_function("vfio_peer_attach_group");			\
@@ -324,8 +328,8 @@ TEST_F(size, attach_during_resume)
 
 	require_stop();
 	set_memory(&self->target, false);
-	begin_walk(&race, memory_on);
 	require_own_domain();
+	begin_walk(&race, memory_on);
 	open_second(&second, &self->rig, edu);
 	EXPECT_TRUE(t1_race_overtaken());
 	t1_race_end(&race);

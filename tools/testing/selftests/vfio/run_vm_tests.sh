@@ -91,19 +91,23 @@ type1_dirty      | both | 240 | type1_dirty_test
 type1_fuzz       | both | 600 | type1_fuzz_test
 type1_memcg      | root | 120 | type1_memcg_test
 type1_tables     | each | 300 | type1_tables_test
+uapi_size        | both | 60  | uapi_size_test
 vfio_probe       | root | 120 | vfio_probe_test.sh
 '
 
 usage() {
 	cat <<-EOF_USAGE
 	usage: ${0##*/} [-k bzImage] [-m modules_dir] [-a 'kernel arguments']
-	       [-t factor] [-p part/parts] [-r seconds] [-g directory] [-f] [-u] [test...]
+	       [-t factor] [-p part/parts] [-r seconds] [-s seed] [-g directory] [-f] [-u]
+	       [test...]
 
 	  -k, -m, -a  as in vmtest.sh
 	  -t          allow this many times the usual time (default 1)
 	  -p          run only a part of the tests, 1/2 or 2/2 for example
 	  -r          let tests that do things at random go on for so long
 	              (default \$VFIO_TEST_SECONDS or 20)
+	  -s          what they choose at random begins with this seed, as of a run before
+	              (default \$VFIO_TEST_SEED or one of their own, which they print)
 	  -g          at the end, copy what a kernel with gcov has counted there
 	  -f          tests that let allocations fail print where each one did
 	  -u          what root and a user can do, only as the user
@@ -241,6 +245,7 @@ inside() { # test...
 	cd "$here" || exit 1
 	[[ ! $trace ]] || export T1_FAIL_TRACE=1
 	export VFIO_TEST_SECONDS=$random
+	[[ ! $seed ]] || export VFIO_TEST_SEED=$seed
 	# Not a locale's files to open for each program
 	export LC_ALL=C
 	echo "# $(uname -r)"
@@ -270,16 +275,17 @@ inside() { # test...
 
 # In the machine it is called with the same options again, after --inside.
 vmtest=() factor=1 part=1 parts=1 gcov='' trace='' unprivileged='' random=${VFIO_TEST_SECONDS:-20}
-inside=''
+seed=${VFIO_TEST_SEED:-} inside=''
 if [[ ${1:-} == --inside ]]; then
 	inside=1
 	shift
 fi
-while getopts k:m:a:t:p:r:g:fuh opt; do
+while getopts k:m:a:t:p:r:s:g:fuh opt; do
 	case $opt in
 	k | m | a) vmtest+=("-$opt" "$OPTARG") ;;
 	t) factor=$OPTARG ;;
 	r) random=$OPTARG ;;
+	s) seed=$OPTARG ;;
 	g) gcov=$OPTARG ;;
 	f) trace=1 ;;
 	u) unprivileged=1 ;;
@@ -317,7 +323,7 @@ fi
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 "$here/vmtest.sh" "${vmtest[@]}" -t "$limit" -q "${devices//[$'\n\t']/ }" -- \
-	"$here/run_vm_tests.sh" --inside -t "$factor" -r "$random" ${gcov:+-g "$gcov"} \
+	"$here/run_vm_tests.sh" --inside -t "$factor" -r "$random" ${seed:+-s "$seed"} ${gcov:+-g "$gcov"} \
 	${trace:+-f} ${unprivileged:+-u} "${names[@]}" 2>&1 | tee "$log"
 status=${PIPESTATUS[0]}
 [[ $status == 0 ]] || echo "not ok - the machine # vmtest.sh returned $status" | tee -a "$log"

@@ -416,7 +416,7 @@ bool t1_race_armed(void);
 void t1_race_begin(struct t1_race *race, const char *symbol, const char *caller,
 		   void (*call)(void *arg), void *arg);
 /*
- * The same where that has not to wait: up to eight seconds, for it can take long when
+ * The same where that has not to wait: up to ten seconds, for it can take long when
  * machines run side by side.
  */
 void t1_race_begin_free(struct t1_race *race, const char *symbol, const char *caller,

@@ -21,7 +21,7 @@
 #define WORKERS	"/sys/devices/virtual/workqueue/cpumask"
 /* What has to wait for the delayed call waits so long. What has not, ends the delay. */
 #define DELAY_MS	2000
-#define FREE_DELAY_MS	8000
+#define FREE_DELAY_MS	10000
 
 #define FREE_CPU	0
 #define DELAYED_CPU	1
