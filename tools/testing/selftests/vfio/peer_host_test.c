@@ -320,7 +320,7 @@ TEST_F(host, power_state_and_recovery)
 	t1_unmap(&self->rig.c, IOVA, SIZE);
 	t1_target_close(&self->target);
 	EXPECT_TRUE(becomes_suspended(self->bdf));
-	require_error(T1_ERROR_FATAL);
+	require_error(T1_ERROR_NOT_FATAL);
 	t1_let_recovery_end();
 	t1_target_open(&self->target, self->bdf, 0, 0x5000);
 	t1_map(&self->rig.c, self->target.mem, IOVA, SIZE, T1_RW);

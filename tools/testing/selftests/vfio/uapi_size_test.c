@@ -26,6 +26,7 @@ FIXTURE(size) {
 	struct t1_device edu, dev;
 	struct t1_vtest vtest;
 	int event;
+	bool allowed;	/* vtest may use a PASID */
 	char *ram;
 	/* Two pages, of which the second one cannot be accessed */
 	char *page;
@@ -249,6 +250,12 @@ static int fill_pasid_get(FIXTURE_DATA(size) *self, void *arg)
 {
 	struct vfio_device_feature *feature = arg;
 
+	/* There is nothing to get before the device may use one. */
+	if (!self->allowed) {
+		t1_pasid_alloc(&self->c, 10, 10);
+		t1_pasid_allow(&self->vtest, 10, IOVA, T1_PAGE);
+		self->allowed = true;
+	}
 	feature->flags = VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_PASID;
 	return self->vtest.fd;
 }
