@@ -3,13 +3,20 @@
 # Tests of the type1 backend. A Makefile includes this after lib.mk; custom
 # programs, because whoever includes it may have rules for TEST_GEN_PROGS.
 
-# All that are here, for a topic of the series brings its own. Other tests of VFIO have
-# names that begin with vfio_.
-TYPE1_TESTS := $(filter-out vfio_%,$(patsubst %.c,%,$(wildcard *_test.c *_fail_nth.c)))
+# Where what is tested by programs: BARs and devices that have them, device memory as a
+# target of DMA, PASIDs, what a container maps, and all of it at random. Besides, bench/
+# measures, clients/ has what starts QEMU, libvirt or DPDK in the machine, and lib/ is
+# for programs of all rooms. Programs are built side by side.
+TYPE1_ROOMS := bar container fuzz pasid peer
+# All that are there, for a topic of the series brings its own.
+TYPE1_TESTS := $(sort $(basename $(notdir $(foreach room,$(TYPE1_ROOMS), \
+	$(wildcard $(room)/*_test.c $(room)/*_fail_nth.c)))))
+vpath %.c $(TYPE1_ROOMS)
 TYPE1_LIB := $(patsubst lib/%.c,%,$(wildcard lib/type1*.c))
 
+# Beside this file, as kselftest looks for them by their path after it has copied them.
 TEST_PROGS += $(wildcard device_inode_test.sh vfio_probe_test.sh)
-# Not what starts QEMU, libvirt or DPDK in the machine: that compiles programs there.
+# Not the clients: they compile programs for the machine.
 TEST_PROGS_EXTENDED += bind.sh run_vm_tests.sh
 TEST_PROGS_EXTENDED += kernel_state.sh
 TEST_PROGS_EXTENDED += tap_lib.sh

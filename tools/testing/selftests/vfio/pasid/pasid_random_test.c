@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Threads allocate PASIDs, tell devices to use them, let them, and take them away
+ * again, in random order, while others reset the devices, remap the memory and hold
+ * the container's lock. Each thread has PASIDs of its own, so it knows what has to
+ * come of each call. The seed is printed; VFIO_TEST_SEED replays it, as far as
+ * threads can be replayed, and VFIO_TEST_SECONDS changes the time (20).
+ *
+ * Fails on stock 6.1: there are no PASIDs.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../../kselftest_harness.h"
+
+#include "../lib/type1.h"
+
+#define WORKERS	3
+#define PASIDS	8	/* of each worker */
+#define DEVICES	2
+#define PAGES	8
+#define SIZE	(PAGES * T1_PAGE)
+#define IOVA	0x1000000UL
+
+struct shared {
+	struct t1_container c;
+	struct t1_vtest dev[DEVICES];
+	pthread_mutex_t job[DEVICES];	/* one job at a time */
+	void *ram;
+	bool stop;
+};
+
+struct worker {
+	struct shared *shared;
+	pthread_t thread;
+	__u32 base;
+	unsigned int seed;
+	unsigned long steps;
+	bool allocated[PASIDS];
+	/* Page of the window, -1: the device may not use it */
+	int window[PASIDS][DEVICES];
+};
+
+static void step_query(struct worker *w, unsigned int i, int d)
+{
+	struct vfio_device_feature_pasid found;
+	int ret = __t1_pasid_next(&w->shared->dev[d], w->base + i, &found);
+
+	if (w->window[i][d] < 0)
+		T1_ASSERT(ret == -ENOENT || (!ret && found.pasid > w->base + i));
+	else
+		T1_ASSERT(!ret && found.pasid == w->base + i &&
+			  found.iova == IOVA + w->window[i][d] * T1_PAGE);
+}
+
+static void step_alloc(struct worker *w, unsigned int i)
+{
+	int ret = __t1_pasid_alloc(&w->shared->c, w->base + i, w->base + i);
+
+	T1_ASSERT(ret == (w->allocated[i] ? -ENOSPC : (int)(w->base + i)));
+	w->allocated[i] = true;
+}
+
+static void step_free(struct worker *w, unsigned int i)
+{
+	int ret = __t1_pasid_free(&w->shared->c, w->base + i, w->base + i);
+
+	T1_ASSERT(ret == (w->allocated[i] ? 1 : -ENOENT));
+	/* Devices stop soon; and have stopped when they are asked. */
+	for (int d = 0; d < DEVICES; d++)
+		w->window[i][d] = -1, step_query(w, i, d);
+	w->allocated[i] = false;
+}
+
+static void step_allow(struct worker *w, unsigned int i, int d)
+{
+	int page = rand_r(&w->seed) % PAGES;
+	int ret = __t1_pasid_allow(&w->shared->dev[d], w->base + i, IOVA + page * T1_PAGE,
+				   T1_PAGE);
+
+	if (w->window[i][d] >= 0) {
+		T1_ASSERT(ret == -EEXIST);
+	} else if (!w->allocated[i]) {
+		T1_ASSERT(ret == -ENOENT);
+	} else {
+		T1_ASSERT(!ret);
+		w->window[i][d] = page;
+	}
+}
+
+static void step_withdraw(struct worker *w, unsigned int i, int d)
+{
+	int ret = __t1_pasid_withdraw(&w->shared->dev[d], w->base + i);
+
+	T1_ASSERT(ret == (w->window[i][d] >= 0 ? 0 : -ENOENT));
+	w->window[i][d] = -1;
+}
+
+static void step_access(struct worker *w, unsigned int i, int d)
+{
+	static const __u32 commands[] = {
+		VFIO_TEST_READ, VFIO_TEST_WRITE, VFIO_TEST_PIN, VFIO_TEST_UNPIN,
+	};
+	__u32 command = commands[rand_r(&w->seed) % 4];
+	int page = rand_r(&w->seed) % PAGES, status;
+
+	pthread_mutex_lock(&w->shared->job[d]);
+	status = t1_job(&w->shared->dev[d], w->base + i, command, IOVA + page * T1_PAGE, T1_PAGE);
+	pthread_mutex_unlock(&w->shared->job[d]);
+
+	if (w->window[i][d] < 0)
+		T1_ASSERT(status == VFIO_TEST_NO_PASID);
+	else if (w->window[i][d] != page)
+		T1_ASSERT(status == VFIO_TEST_NO_WINDOW);
+	else	/* others unmap memory and use up pins */
+		T1_ASSERT(status == VFIO_TEST_DONE || status == VFIO_TEST_NO_MEMORY ||
+			  (status == VFIO_TEST_NO_PIN && command >= VFIO_TEST_PIN));
+}
+
+static void *work(void *arg)
+{
+	struct worker *w = arg;
+
+	for (; !__atomic_load_n(&w->shared->stop, __ATOMIC_RELAXED); w->steps++) {
+		unsigned int i = rand_r(&w->seed) % PASIDS;
+		int d = rand_r(&w->seed) % DEVICES;
+
+		switch (rand_r(&w->seed) % 8) {
+		case 0: case 1:
+			step_alloc(w, i);
+			break;
+		case 2:
+			step_free(w, i);
+			break;
+		case 3:
+			step_allow(w, i, d);
+			break;
+		case 4:
+			step_withdraw(w, i, d);
+			break;
+		case 5:
+			step_query(w, i, d);
+			break;
+		default:
+			step_access(w, i, d);
+		}
+	}
+	return NULL;
+}
+
+/* Gets in the way of all others */
+static void disturb(struct shared *s, unsigned int *seed)
+{
+	struct t1_vtest *dev = &s->dev[rand_r(seed) % DEVICES];
+	struct t1_busy busy;
+
+	switch (rand_r(seed) % 3) {
+	case 0:
+		T1_ASSERT(!ioctl(dev->fd, VFIO_DEVICE_RESET));
+		break;
+	case 1:
+		t1_unmap(&s->c, IOVA, SIZE);
+		t1_map(&s->c, s->ram, IOVA, SIZE, T1_RW);
+		break;
+	default:
+		if (!__t1_busy_begin(&busy, &s->c, IOVA, SIZE)) {
+			usleep(rand_r(seed) % 10000);
+			t1_busy_end(&busy);
+			T1_ASSERT_OK(__t1_dirty_pages(&s->c, VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP, 0,
+						      0, NULL));
+		}
+	}
+	usleep(rand_r(seed) % 20000);
+}
+
+static void open_shared(struct shared *s)
+{
+	t1_container_open(&s->c);
+	for (int d = 0; d < DEVICES; d++) {
+		t1_vtest_open(&s->dev[d], &s->c, t1_vtest_find(d));
+		pthread_mutex_init(&s->job[d], NULL);
+	}
+	s->ram = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	T1_ASSERT(s->ram != MAP_FAILED);
+	t1_map(&s->c, s->ram, IOVA, SIZE, T1_RW);
+}
+
+static void close_shared(struct shared *s)
+{
+	for (int d = 0; d < DEVICES; d++)
+		t1_vtest_close(&s->dev[d]);
+	t1_container_close(&s->c);
+	munmap(s->ram, SIZE);
+}
+
+FIXTURE(pasids) {
+	unsigned int seconds;
+};
+
+FIXTURE_SETUP(pasids)
+{
+	if (!t1_vtest_find(DEVICES - 1))
+		T1_SKIP("%s", T1_VTEST_HINT);
+	self->seconds = t1_setting("VFIO_TEST_SECONDS", 20);
+}
+
+FIXTURE_TEARDOWN(pasids)
+{
+}
+
+TEST_F_TIMEOUT(pasids, random, 3600)
+{
+	unsigned int seed = t1_setting("VFIO_TEST_SEED", time(NULL));
+	struct worker workers[WORKERS] = {};
+	struct shared s = {};
+	unsigned long steps = 0;
+	unsigned int i, j;
+	time_t end;
+
+	TH_LOG("VFIO_TEST_SEED=%u", seed);
+	open_shared(&s);
+	for (i = 0; i < WORKERS; i++) {
+		workers[i] = (struct worker) {
+			.shared = &s,
+			.base = 1 + i * PASIDS,
+			.seed = seed + i,
+		};
+		for (j = 0; j < PASIDS * DEVICES; j++)
+			workers[i].window[j / DEVICES][j % DEVICES] = -1;
+		ASSERT_EQ(0, pthread_create(&workers[i].thread, NULL, work, &workers[i]));
+	}
+	for (end = time(NULL) + self->seconds; time(NULL) < end;)
+		disturb(&s, &seed);
+	__atomic_store_n(&s.stop, true, __ATOMIC_RELAXED);
+	for (i = 0; i < WORKERS; i++) {
+		ASSERT_EQ(0, pthread_join(workers[i].thread, NULL));
+		steps += workers[i].steps;
+	}
+	TH_LOG("%lu steps", steps);
+	EXPECT_LT(100, steps);
+	close_shared(&s);
+
+	/* Everything is free again, memory included. */
+	open_shared(&s);
+	for (i = 1; i <= WORKERS * PASIDS; i++)
+		EXPECT_EQ(i, __t1_pasid_alloc(&s.c, i, i));
+	close_shared(&s);
+	EXPECT_EQ(0, t1_locked_kib());
+}
+
+TEST_HARNESS_MAIN

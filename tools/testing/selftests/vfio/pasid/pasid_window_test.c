@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Races of PASIDs, on purpose: a call is delayed where it matters, and another one
+ * comes in between. Each window belongs to a rule in the head comments of
+ * drivers/vfio/pasid.c, pasid_use.c or drivers/iommu/ioasid_set.c, or to the first
+ * patch of the series. What was changed, to see the test fail:
+ *
+ *	last_group_goes_while_allocating  ALLOC without vfio_pasid_container.lock
+ *	last_group_goes_before_request	  vfio_backend_put() before the ioctl
+ *	fdinfo_while_last_group_goes	  vfio_pasid_show() with vfio_pasid_container.lock
+ *	takeover_after_exit		  no mmgrab()
+ *	two_takeovers			  a takeover without vfio_pasid_owners_lock
+ *	two_requests_after_exec		  vfio_pasid_claim_locked() without its first look
+ *	free_while_allowing		  the worker without vfio_pasid_uses.lock
+ *	free_at_reference		  vfio_pasid_use_get() without vfio_pasid_users_lock
+ *	number_while_device_stops	  pasid_put_sync() before pasid_revoke()
+ *	free_while_withdrawing		  the same
+ *	lookup_after_last_put		  pasid_find() finds what is not live
+ *	device_goes_before_worker	  no cancel_work_sync()
+ *
+ * Fails on stock 6.1, which has none of these functions.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../../kselftest_harness.h"
+
+#include "../lib/type1.h"
+
+#define IOVA	0x1000000UL
+#define PASID	5
+
+/* Two containers with a device each, which can use PASIDs */
+FIXTURE(window) {
+	struct t1_container c, other;
+	struct t1_vtest dev, other_dev;
+	const char *name, *other_name;
+	void *ram;
+};
+
+FIXTURE_SETUP(window)
+{
+	if (!t1_race_usable())
+		T1_SKIP("%s", T1_RACE_HINT);
+	self->name = t1_vtest_find(0);
+	self->other_name = t1_vtest_find(1);
+	if (!self->name || !self->other_name)
+		T1_SKIP("%s", T1_VTEST_HINT);
+	t1_container_open(&self->c);
+	t1_container_open(&self->other);
+	t1_vtest_open(&self->dev, &self->c, self->name);
+	t1_vtest_open(&self->other_dev, &self->other, self->other_name);
+	self->ram = mmap(NULL, T1_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->ram);
+	t1_map(&self->c, self->ram, IOVA, T1_PAGE, T1_RW);
+}
+
+/* Nothing is lost: the other container gets the number. */
+FIXTURE_TEARDOWN(window)
+{
+	t1_vtest_close(&self->dev);
+	t1_container_close(&self->c);
+	munmap(self->ram, T1_PAGE);
+	__t1_pasid_free(&self->other, PASID, PASID);
+	EXPECT_EQ(PASID, __t1_pasid_alloc(&self->other, PASID, PASID));
+	t1_vtest_close(&self->other_dev);
+	t1_container_close(&self->other);
+}
+
+/* What is delayed: calls for t1_race_begin() */
+
+/* When it is overtaken by the detach, it fails. */
+static void alloc(void *c)
+{
+	int ret = __t1_pasid_alloc(c, PASID, PASID);
+
+	T1_ASSERT(ret == PASID || ret == -EINVAL || ret == -ENODEV);
+}
+
+static void detach(void *dev)
+{
+	t1_vtest_close(dev);
+}
+
+static void free_it(void *c)
+{
+	T1_ASSERT(__t1_pasid_free(c, PASID, PASID) == 1);
+}
+
+/* When it is overtaken by the free, it fails. */
+static void allow(void *dev)
+{
+	int ret = __t1_pasid_allow(dev, PASID, IOVA, T1_PAGE);
+
+	T1_ASSERT(!ret || ret == -ENOENT);
+}
+
+static void withdraw(void *dev)
+{
+	T1_ASSERT_OK(__t1_pasid_withdraw(dev, PASID));
+}
+
+/* May the device use the PASID? It has to find out by itself. */
+static int try_access(struct t1_vtest *dev)
+{
+	return t1_job(dev, PASID, VFIO_TEST_WRITE, IOVA, 4);
+}
+
+/* The device does not use it, and anybody gets the number: the call looks for what is freed. */
+#define expect_unused() do {						\
+	EXPECT_EQ(-ENOENT, __t1_pasid_withdraw(&self->dev, PASID));	\
+	EXPECT_EQ(VFIO_TEST_NO_PASID, try_access(&self->dev));		\
+	EXPECT_EQ(PASID, __t1_pasid_alloc(&self->other, PASID, PASID));	\
+} while (0)
+
+/* The owner's PASIDs are taken back when no allocation is under way any more. */
+TEST_F(window, last_group_goes_while_allocating)
+{
+	struct t1_race race;
+
+	t1_race_begin(&race, "pasid_alloc", "", alloc, &self->c);
+	t1_vtest_close(&self->dev);
+	EXPECT_FALSE(t1_race_overtaken());
+	t1_race_end(&race);
+	EXPECT_EQ(PASID, __t1_pasid_alloc(&self->other, PASID, PASID));
+	t1_vtest_open(&self->dev, &self->c, self->name);
+}
+
+/* A request has a reference to the backend, which is released after it. */
+TEST_F(window, last_group_goes_before_request)
+{
+	struct t1_race race;
+
+	t1_race_begin_free(&race, "vfio_pasid_request", "", alloc, &self->c);
+	t1_vtest_close(&self->dev);
+	EXPECT_TRUE(t1_race_overtaken());
+	t1_race_end(&race);
+	EXPECT_EQ(PASID, __t1_pasid_alloc(&self->other, PASID, PASID));
+	t1_vtest_open(&self->dev, &self->c, self->name);
+}
+
+/* An administrator does not wait for a container that gives its PASIDs back. */
+TEST_F(window, fdinfo_while_last_group_goes)
+{
+	struct t1_race race;
+
+	t1_pasid_alloc(&self->c, PASID, PASID);
+	t1_race_begin_free(&race, "pasid_pool_destroy", "", detach, &self->dev);
+	EXPECT_EQ(1, t1_told(&self->c, "vfio-pasids"));
+	EXPECT_TRUE(t1_race_overtaken());
+	t1_race_end(&race);
+	t1_vtest_open(&self->dev, &self->c, self->name);
+}
+
+/* The owner's mm is looked at, so it is kept, long after the process is gone. */
+TEST_F(window, takeover_after_exit)
+{
+	T1_IN_CHILD(t1_pasid_alloc(&self->c, PASID, PASID));
+	EXPECT_EQ(-ENOSPC, __t1_pasid_alloc(&self->other, PASID, PASID));
+	EXPECT_EQ(1, __t1_pasid_free(&self->c, PASID, PASID));
+}
+
+/* One owner for each mm, though two containers come to it at the same time. */
+TEST_F(window, two_takeovers)
+{
+	struct t1_race race;
+
+	T1_IN_CHILD(t1_pasid_alloc(&self->c, PASID, PASID));
+	t1_race_begin(&race, "pasid_pool_move", "", free_it, &self->c);
+	EXPECT_EQ(PASID + 1, __t1_pasid_alloc(&self->other, PASID + 1, PASID + 1));
+	EXPECT_FALSE(t1_race_overtaken());
+	t1_race_end(&race);
+	EXPECT_EQ(2 * t1_pasids_per_group(), t1_pasid_info(&self->c).quota);
+	EXPECT_EQ(1, t1_pasid_info(&self->c).used);
+	EXPECT_EQ(1, __t1_pasid_free(&self->other, PASID + 1, PASID + 1));
+}
+
+/* With the first request after an exec come all containers, also while one is asked. */
+static int after_exec(int fd, int other_fd)
+{
+	struct t1_container c = { .fd = fd }, other = { .fd = other_fd };
+	struct t1_race race;
+
+	t1_race_begin_free(&race, "pasid_owner_init", "", free_it, &c);
+	T1_ASSERT(__t1_pasid_free(&other, PASID + 1, PASID + 1) == 1);
+	T1_ASSERT(t1_race_overtaken());
+	t1_race_end(&race);
+	return 0;
+}
+
+TEST_F(window, two_requests_after_exec)
+{
+	const int fds[] = { self->c.fd, self->other.fd };
+
+	T1_IN_CHILD(t1_pasid_alloc(&self->c, PASID, PASID);
+		    t1_pasid_alloc(&self->other, PASID + 1, PASID + 1);
+		    t1_exec_self("--exec", fds, 2));
+}
+
+/* Enough for a worker to do what it must not do. Nothing tells that it waits. */
+static void give_time(void)
+{
+	usleep(50000);
+}
+
+/* The worker that ends a use waits for the call that has begun it. */
+TEST_F(window, free_while_allowing)
+{
+	struct t1_race race;
+
+	t1_pasid_alloc(&self->c, PASID, PASID);
+	t1_race_begin_free(&race, "vfio_test_pasid_allow", "", allow, &self->dev);
+	free_it(&self->c);
+	give_time();
+	EXPECT_TRUE(t1_race_overtaken());
+	EXPECT_EQ(-ENOSPC, __t1_pasid_alloc(&self->other, PASID, PASID));
+	t1_race_end(&race);
+	expect_unused();
+}
+
+/* Any container of the owner frees it. Here the device has no reference yet. */
+TEST_F(window, free_before_reference)
+{
+	struct t1_race race;
+
+	t1_pasid_alloc(&self->c, PASID, PASID);
+	t1_race_begin_free(&race, "vfio_pasid_use_get", "", allow, &self->dev);
+	EXPECT_EQ(1, __t1_pasid_free(&self->other, PASID, PASID));
+	EXPECT_TRUE(t1_race_overtaken());
+	t1_race_end(&race);
+	expect_unused();
+}
+
+/* Here it has one, which the notifier cannot see yet, and waits for. */
+TEST_F(window, free_at_reference)
+{
+	struct t1_race race;
+
+	if (access("/proc/lockdep", F_OK))
+		SKIP(return, "without CONFIG_PROVE_LOCKING nothing is called there");
+	t1_pasid_alloc(&self->c, PASID, PASID);
+	t1_race_begin(&race, "lock_release", "pasid_get", allow, &self->dev);
+	EXPECT_EQ(1, __t1_pasid_free(&self->other, PASID, PASID));
+	EXPECT_FALSE(t1_race_overtaken());
+	t1_race_end(&race);
+	expect_unused();
+}
+
+/* A device has stopped before anybody gets the number. */
+TEST_F(window, number_while_device_stops)
+{
+	struct t1_race race;
+
+	t1_pasid_alloc(&self->c, PASID, PASID);
+	allow(&self->dev);
+	ASSERT_EQ(VFIO_TEST_DONE, try_access(&self->dev));
+	t1_race_begin_free_work(&race, "vfio_test_pasid_revoke", free_it, &self->c);
+	EXPECT_EQ(-ENOSPC, __t1_pasid_alloc(&self->other, PASID, PASID));
+	EXPECT_TRUE(t1_race_overtaken());
+	t1_race_end(&race);
+	expect_unused();
+}
+
+/* Withdrawing is no different, and then the PASID is its owner's still. */
+TEST_F(window, free_while_withdrawing)
+{
+	struct t1_race race;
+
+	t1_pasid_alloc(&self->c, PASID, PASID);
+	allow(&self->dev);
+	t1_race_begin_free(&race, "vfio_test_pasid_revoke", "", withdraw, &self->dev);
+	free_it(&self->c);
+	give_time();
+	EXPECT_EQ(-ENOSPC, __t1_pasid_alloc(&self->other, PASID, PASID));
+	EXPECT_TRUE(t1_race_overtaken());
+	t1_race_end(&race);
+	expect_unused();
+}
+
+/* A number that is being returned to the space belongs to nobody. */
+TEST_F(window, lookup_after_last_put)
+{
+	struct t1_race race;
+
+	t1_pasid_alloc(&self->c, PASID, PASID);
+	t1_race_begin_free(&race, "ioasid_free", "", free_it, &self->c);
+	EXPECT_EQ(-ENOSPC, __t1_pasid_alloc(&self->other, PASID, PASID));
+	/* By its own container it would wait for the free, which has that one's lock */
+	EXPECT_EQ(-ENOENT, __t1_pasid_free(&self->other, PASID, PASID));
+	EXPECT_EQ(-ENOENT, __t1_pasid_allow(&self->other_dev, PASID, IOVA, T1_PAGE));
+	EXPECT_TRUE(t1_race_overtaken());
+	t1_race_end(&race);
+	EXPECT_EQ(PASID, __t1_pasid_alloc(&self->other, PASID, PASID));
+}
+
+static void write_driver(const char *file, const char *name)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/sys/bus/platform/drivers/vfio-test/%s", file);
+	t1_write_file(path, name);
+}
+
+/* The user of the device's group is the same afterwards. */
+static void make_anew(const char *name)
+{
+	struct stat stat_before;
+	char path[32];
+
+	snprintf(path, sizeof(path), "/dev/vfio/%d", t1_vtest_group(name));
+	T1_ASSERT(!stat(path, &stat_before));
+	write_driver("unbind", name);
+	write_driver("bind", name);
+	snprintf(path, sizeof(path), "/dev/vfio/%d", t1_vtest_group(name));
+	T1_ASSERT(!chown(path, stat_before.st_uid, stat_before.st_gid));
+}
+
+/* The device's worker has come to an end before the device can go away. */
+TEST_F(window, device_goes_before_worker)
+{
+	struct t1_race race;
+
+	t1_pasid_alloc(&self->c, PASID, PASID);
+	allow(&self->dev);
+	t1_race_begin_work(&race, "vfio_pasid_uses_work", free_it, &self->c);
+	t1_vtest_close(&self->dev);
+	EXPECT_FALSE(t1_race_overtaken());
+	make_anew(self->name);
+	t1_race_end(&race);
+	t1_vtest_open(&self->dev, &self->c, self->name);
+}
+
+__attribute__((constructor)) static void check_for_exec(int argc, char **argv)
+{
+	if (argc == 4 && !strcmp(argv[1], "--exec"))
+		_exit(after_exec(atoi(argv[2]), atoi(argv[3])));
+}
+
+TEST_HARNESS_MAIN
