@@ -22,9 +22,17 @@ TEST_PROGS_EXTENDED += kernel_state.sh
 TEST_PROGS_EXTENDED += tap_lib.sh
 TEST_PROGS_EXTENDED += vmtest.sh vmtest-init.sh vmtest-run.sh vmtest_test.sh
 
-TYPE1_OBJ := $(OUTPUT)/type1_obj
+TYPE1_OBJ := $(OUTPUT)/libtype1
+TYPE1_LIB_A := $(TYPE1_OBJ)/libtype1.a
 TYPE1_LIB_O := $(TYPE1_LIB:%=$(TYPE1_OBJ)/%.o)
-TYPE1_CFLAGS := -Wall -O2 -g -std=gnu11 -MD $(KHDR_INCLUDES) -pthread
+TYPE1_CFLAGS := -Wall -O2 -g -std=gnu11 -MD -MP $(KHDR_INCLUDES) -pthread
+# The one for the compiler, unless somebody has named another
+ifeq ($(origin AR),default)
+AR := $(CROSS_COMPILE)ar
+endif
+
+# The fuzzer's parts are of no use to others.
+TYPE1_FUZZ_O := $(patsubst fuzz/%.c,$(TYPE1_OBJ)/%.o,$(filter-out %_test.c,$(wildcard fuzz/*.c)))
 
 TEST_CUSTOM_PROGS += $(TYPE1_TESTS:%=$(OUTPUT)/%)
 # What a test tests is installed with it, but is no test.
@@ -39,11 +47,18 @@ $(TYPE1_OBJ):
 $(TYPE1_LIB_O): $(TYPE1_OBJ)/%.o: lib/%.c | $(TYPE1_OBJ)
 	$(CC) $(TYPE1_CFLAGS) $(CFLAGS) -c $< -o $@
 
-$(TYPE1_TESTS:%=$(TYPE1_OBJ)/%.o): $(TYPE1_OBJ)/%.o: %.c | $(TYPE1_OBJ)
+# Not with what is left in it of a file that is gone
+$(TYPE1_LIB_A): $(TYPE1_LIB_O)
+	$(RM) $@
+	$(AR) rcs $@ $^
+
+$(TYPE1_TESTS:%=$(TYPE1_OBJ)/%.o) $(TYPE1_FUZZ_O): $(TYPE1_OBJ)/%.o: %.c | $(TYPE1_OBJ)
 	$(CC) $(TYPE1_CFLAGS) $(CFLAGS) -c $< -o $@
 
-$(TYPE1_TESTS:%=$(OUTPUT)/%): $(OUTPUT)/%: $(TYPE1_OBJ)/%.o $(TYPE1_LIB_O)
-	$(CC) $(TYPE1_CFLAGS) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+$(TYPE1_TESTS:%=$(OUTPUT)/%): $(OUTPUT)/%: $(TYPE1_OBJ)/%.o $(TYPE1_LIB_A)
+	$(CC) $(TYPE1_CFLAGS) $(CFLAGS) $(LDFLAGS) $(filter %.o,$^) $(TYPE1_LIB_A) $(LDLIBS) -o $@
+
+$(OUTPUT)/type1_fuzz_test: $(TYPE1_FUZZ_O)
 
 # The Makefile there knows what it is made from.
 .PHONY: $(OUTPUT)/vfio-probe

@@ -32,7 +32,7 @@
 
 #include "../../kselftest.h"
 
-#include "../lib/type1_fuzz.h"
+#include "type1_fuzz.h"
 
 static __u64 seconds;
 
@@ -172,7 +172,7 @@ static void test_table(void)
 
 static void test_log(const char *before)
 {
-	int lines = fuzz_check_log(before);
+	int lines = t1_check_log(before);
 
 	if (lines < 0)
 		ksft_test_result_skip("log: only root may read it\n");

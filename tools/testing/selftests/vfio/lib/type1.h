@@ -292,13 +292,18 @@ bool t1_function_failed(void);
 #define t1_for_each_failure(nth, more)					\
 	for ((nth) = 1, (more) = true; (more) && (nth) < T1_MAX_NTH; (nth)++)
 
-/* type1_file.c */
+/* type1_log.c: what the kernel prints */
 
 /* The log, to be freed, with a 0 at its end; NULL for those who may not read it */
 char *t1_kernel_log(int *size);
+/* How many lines after @before that VFIO must not print; -1: nobody can tell */
+int t1_check_log(const char *before);
 /* From now on, until there is a line with @text or @ms are over */
 void t1_log_begin(void);
 bool t1_log_wait(const char *text, unsigned int ms);
+
+/* type1_file.c */
+
 /* A number from the environment, or @value */
 unsigned int t1_setting(const char *name, unsigned int value);
 /* What a file begins with: a setting, to be written back */

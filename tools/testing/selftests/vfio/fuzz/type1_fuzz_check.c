@@ -15,20 +15,6 @@
 #define DMA_ENTRIES	65535	/* type1's default */
 #define FREQUENT	20	/* weight of what every run does hundreds of times */
 
-/* What VFIO, PCI and the IOMMU print in stock kernels for what is done here */
-static const char * const known_lines[] = {
-	"enabling device (",			/* PCI: a device is opened the first time */
-	"Invalid PCI ROM header",		/* PCI: a ROM is read that is none, limited */
-	"RLIMIT_MEMLOCK",			/* type1, limited */
-	/* What has nothing to do with it: boot's end, and a busy host */
-	"random: crng init done",
-	"hrtimer: interrupt took",
-	"clocksource: ",
-	"tsc: ",
-	"callbacks suppressed",			/* what is limited */
-	"DMAR: ",				/* IOMMU: DMA to where nothing is mapped, limited */
-};
-
 static void add_device(struct fuzz_shared *shared, const char *name, int kind, int group)
 {
 	struct fuzz_device *device = &shared->device[shared->devices];
@@ -173,63 +159,6 @@ bool fuzz_check_groups(struct fuzz_shared *shared, bool all)
 	}
 	T1_ASSERT(pid > 0 && waitpid(pid, &status, 0) == pid);
 	return !status;
-}
-
-static bool known(const char *line)
-{
-	unsigned int i;
-
-	for (i = 0; i < ARRAY_SIZE(known_lines); i++)
-		if (strstr(line, known_lines[i]))
-			return true;
-	return false;
-}
-
-/* Where what was not in @before begins: after its last line, if that is still there */
-static char *new_lines(char *after, const char *before)
-{
-	size_t size = strlen(before), tail = size < 200 ? size : 200;
-	char *found = strstr(after, before + size - tail);
-
-	return found ? found + tail : after;
-}
-
-/*
- * KCSAN finds races in all of the kernel, between two lines of "=". Those in VFIO
- * are for run_vm_tests.sh to judge, which knows its functions.
- */
-static bool of_kcsan(const char *line, bool *inside)
-{
-	if (strstr(line, "BUG: KCSAN: "))
-		*inside = true;
-	else if (strstr(line, "=========="))
-		*inside = false;
-	else
-		return *inside;
-	return true;
-}
-
-int fuzz_check_log(const char *before)
-{
-	bool inside = false;
-	char *line, *next, *log = NULL;
-	int size, unknown = 0;
-
-	if (before)
-		log = t1_kernel_log(&size);
-	if (!log)
-		return -1;
-	for (line = new_lines(log, before); line && *line; line = next) {
-		next = strchr(line, '\n');
-		if (next)
-			*next++ = '\0';
-		if (!*line || known(line) || of_kcsan(line, &inside))
-			continue;
-		if (unknown++ < 50)
-			printf("# log: %s\n", line);
-	}
-	free(log);
-	return unknown;
 }
 
 static void print_row(const char *name, const __u64 *results, __u64 time)

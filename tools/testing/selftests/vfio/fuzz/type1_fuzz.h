@@ -7,14 +7,14 @@
  * closed, or its number be another file, while a call is under way. All that is
  * done to a file has to be safe for each device; see type1_fuzz_region.c.
  */
-#ifndef SELFTESTS_VFIO_LIB_TYPE1_FUZZ_H
-#define SELFTESTS_VFIO_LIB_TYPE1_FUZZ_H
+#ifndef SELFTESTS_VFIO_TYPE1_FUZZ_H
+#define SELFTESTS_VFIO_TYPE1_FUZZ_H
 
 #include <pthread.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "type1.h"
+#include "../lib/type1.h"
 
 #ifndef ARRAY_SIZE
 #define ARRAY_SIZE(array)	(sizeof(array) / sizeof((array)[0]))
@@ -197,8 +197,6 @@ void fuzz_warm_up(struct fuzz *f);
 /* type1_fuzz_check.c: what has to be so when all is closed */
 bool fuzz_find_devices(struct fuzz_shared *shared);
 bool fuzz_check_groups(struct fuzz_shared *shared, bool all);
-/* How many lines that VFIO must not print; -1: nobody can tell */
-int fuzz_check_log(const char *before);
 void fuzz_print_table(struct fuzz_shared *shared);
 /* Are the devices there that this operation takes, and nothing else against it? */
 bool fuzz_must_succeed(struct fuzz_shared *shared, unsigned int op);
