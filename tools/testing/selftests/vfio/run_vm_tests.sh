@@ -8,6 +8,7 @@ set -uo pipefail
 
 here=$(dirname "$(readlink -f "$0")")
 . "$here/kernel_state.sh"
+. "$here/user_lib.sh"
 
 # Devices of the machine. The functions of one slot share a group.
 root_port() { # number, slot
@@ -136,11 +137,6 @@ selected() {
 
 # The rest runs in the machine.
 
-as_user() {
-	prlimit --memlock=$((64 << 20)) -- setpriv --reuid nobody --regid nogroup \
-		--clear-groups --inh-caps=-all --bounding-set=-all -- "$@"
-}
-
 # Who hangs, and what the CPUs do
 show_tasks() {
 	dmesg --clear
@@ -164,7 +160,7 @@ report() { # what, output
 run_program() { # who, name, seconds, command...
 	local who=$1 name=$2 seconds=$3 status output wrapper=() begin=$SECONDS
 	shift 3
-	[[ $who == root ]] || wrapper=(as_user)
+	[[ $who == root ]] || wrapper=(prlimit --memlock=$((64 << 20)) -- "${as_user[@]}")
 	output=/tmp/run_vm_tests.output
 	echo "# $name as $who"
 	# Not through a pipe: a child that hangs would hold it open.

@@ -19,7 +19,7 @@ TEST_PROGS += $(wildcard device_inode_test.sh vfio_probe_test.sh)
 # Not the clients: they compile programs for the machine.
 TEST_PROGS_EXTENDED += bind.sh run_vm_tests.sh
 TEST_PROGS_EXTENDED += kernel_state.sh
-TEST_PROGS_EXTENDED += tap_lib.sh
+TEST_PROGS_EXTENDED += tap_lib.sh user_lib.sh
 TEST_PROGS_EXTENDED += vmtest.sh vmtest-init.sh vmtest-run.sh vmtest_test.sh
 
 TYPE1_OBJ := $(OUTPUT)/libtype1

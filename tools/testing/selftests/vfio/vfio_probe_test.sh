@@ -16,6 +16,8 @@ devices=/sys/bus/pci/devices
 type1=/sys/module/vfio_iommu_type1
 # shellcheck source=tap_lib.sh
 . "$here/tap_lib.sh"
+# shellcheck source=user_lib.sh
+. "$here/user_lib.sh"
 
 skip_all() {
 	echo "1..0 # SKIP $*"
@@ -34,11 +36,6 @@ bound() { # driver, devices
 }
 
 show_output() { cat "$tmp/err" "$tmp/out"; }
-
-as_user() {
-	setpriv --reuid nobody --regid nogroup --clear-groups --inh-caps=-all \
-		--bounding-set=-all -- "$@"
-}
 
 # Run a command. To look at its output takes no process: in the machine, each of
 # these takes a tenth of a second.
@@ -100,7 +97,7 @@ test_root() {
 
 # With the file of the group, and nothing else
 test_user() {
-	run as_user vfio-probe --json "$device"
+	run "${as_user[@]}" vfio-probe --json "$device"
 	usable
 	expect "no capability" has exempt false
 	expect "page sizes" has page_sizes '\[4096, [^]]*\]'
@@ -155,7 +152,7 @@ test_pasid_and_peer() {
 	expect "highest" has max 1048575
 	before=$(<"$parameter")
 	echo 77 >"$parameter"
-	run as_user vfio-probe --json "$device"
+	run "${as_user[@]}" vfio-probe --json "$device"
 	echo "$before" >"$parameter"
 	expect "another quota" has quota 77
 }
@@ -230,7 +227,7 @@ test_no_permission() {
 	local owner
 	owner=$(stat -c %U "/dev/vfio/$group")
 	chown root "/dev/vfio/$group"
-	run as_user vfio-probe --json "$device"
+	run "${as_user[@]}" vfio-probe --json "$device"
 	chown "$owner" "/dev/vfio/$group"
 	unusable "permission denied on /dev/vfio/$group"
 	expect "one reason" lines 1
@@ -241,15 +238,15 @@ test_memory() {
 	local limit=(prlimit --memlock=$((4 << 20)) --)
 	run "${limit[@]}" vfio-probe --json -m 4G "$device"
 	usable
-	run as_user "${limit[@]}" vfio-probe --json --memory 4M "$device"
+	run "${as_user[@]}" "${limit[@]}" vfio-probe --json --memory 4M "$device"
 	usable
 	expect "limit" has limit $((4 << 20))
 	expect "enough" has suffices true
-	run as_user "${limit[@]}" vfio-probe --json --memory $(((4 << 20) + 1)) "$device"
+	run "${as_user[@]}" "${limit[@]}" vfio-probe --json --memory $(((4 << 20) + 1)) "$device"
 	unusable "4097 KiB cannot be mapped"
 	expect "not enough" has suffices false
 	expect "IOMMU" has dma_avail 65535
-	run as_user "${limit[@]}" vfio-probe --json --memory 4G "$device"
+	run "${as_user[@]}" "${limit[@]}" vfio-probe --json --memory 4G "$device"
 	unusable "4194304 KiB cannot be mapped"
 	expect "one reason" lines 1
 }

@@ -131,9 +131,9 @@ static void *toggle_command(void *arg)
 	long cycles = 0;
 
 	for (; goes_on(storm); cycles++) {
-		t1_set_command(storm->dev, PCI_COMMAND_MEMORY, false);
+		t1_set_memory(storm->dev, false);
 		nanosleep(&pause, NULL);
-		t1_set_command(storm->dev, PCI_COMMAND_MEMORY, true);
+		t1_set_memory(storm->dev, true);
 		nanosleep(&pause, NULL);
 	}
 	return (void *)cycles;

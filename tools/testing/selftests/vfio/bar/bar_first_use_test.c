@@ -98,7 +98,7 @@ TEST_F(first_use, both_succeed)
 	while (!failures && t1_now() < end) {
 		t1_device_open(&dev, &self->c, bdf);
 		ASSERT_TRUE(usable(&dev, 0));
-		t1_set_command(&dev, PCI_COMMAND_MEMORY, true);
+		t1_set_memory(&dev, true);
 		arrived = 0;
 		for (n = 0; n < 2; n++)
 			users[n] = (struct user){ .dev = &dev, .mmap = variant->mmap[n],

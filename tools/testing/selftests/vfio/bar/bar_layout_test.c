@@ -76,8 +76,8 @@ static void *map_pages(struct t1_device *dev, unsigned long first, unsigned long
 
 static void zap(struct t1_device *dev)
 {
-	t1_set_command(dev, PCI_COMMAND_MEMORY, false);
-	t1_set_command(dev, PCI_COMMAND_MEMORY, true);
+	t1_set_memory(dev, false);
+	t1_set_memory(dev, true);
 }
 
 /* Also the other way round, so that no first touch is at the start. */

@@ -35,12 +35,12 @@
 
 static void off(struct t1_device *dev)
 {
-	t1_set_command(dev, PCI_COMMAND_MEMORY, false);
+	t1_set_memory(dev, false);
 }
 
 static void on(struct t1_device *dev)
 {
-	t1_set_command(dev, PCI_COMMAND_MEMORY, true);
+	t1_set_memory(dev, true);
 }
 
 static void off_and_on(struct t1_device *dev)

@@ -20,12 +20,12 @@
 
 static void command_off(struct t1_device *dev)
 {
-	t1_set_command(dev, PCI_COMMAND_MEMORY, false);
+	t1_set_memory(dev, false);
 }
 
 static void command_on(struct t1_device *dev)
 {
-	t1_set_command(dev, PCI_COMMAND_MEMORY, true);
+	t1_set_memory(dev, true);
 }
 
 static void d3_off(struct t1_device *dev)
@@ -37,7 +37,7 @@ static void d3_on(struct t1_device *dev)
 {
 	t1_set_power_state(dev, 0);
 	/* A soft reset may come with it. */
-	t1_set_command(dev, PCI_COMMAND_MEMORY, true);
+	t1_set_memory(dev, true);
 }
 
 static void low_power_off(struct t1_device *dev)

@@ -115,10 +115,10 @@ TEST_F(hot_reset, zaps)
 /* The reset itself must bring a function with its memory off to no harm. */
 TEST_F(hot_reset, memory_off)
 {
-	t1_set_command(&self->devs[0], PCI_COMMAND_MEMORY, false);
+	t1_set_memory(&self->devs[0], false);
 	ASSERT_EQ(0, __t1_hot_reset(&self->devs[0], &self->group_fd, 1));
 	EXPECT_EQ(-1, touch_faults(self->maps[0]));
-	t1_set_command(&self->devs[0], PCI_COMMAND_MEMORY, true);
+	t1_set_memory(&self->devs[0], true);
 	EXPECT_TRUE(all_work(self, 0x1300));
 }
 
@@ -198,8 +198,8 @@ static void *make_config_writes(void *arg)
 	struct noise *noise = arg;
 
 	while (!stopped(noise)) {
-		t1_set_command(noise->dev, PCI_COMMAND_MEMORY, false);
-		t1_set_command(noise->dev, PCI_COMMAND_MEMORY, true);
+		t1_set_memory(noise->dev, false);
+		t1_set_memory(noise->dev, true);
 	}
 	return NULL;
 }
@@ -240,10 +240,10 @@ TEST_F(hot_reset, contention)
 	EXPECT_EQ(0, other);
 
 	for (i = 0; i < variant->functions; i++)
-		t1_set_command(&self->devs[i], PCI_COMMAND_MEMORY, true);
+		t1_set_memory(&self->devs[i], true);
 	EXPECT_EQ(0, __t1_hot_reset(&self->devs[0], &self->group_fd, 1));
 	for (i = 0; i < variant->functions; i++)
-		t1_set_command(&self->devs[i], PCI_COMMAND_MEMORY, true);
+		t1_set_memory(&self->devs[i], true);
 	EXPECT_TRUE(all_work(self, 0x1400));
 }
 

@@ -78,10 +78,10 @@ TEST_F(log, rom)
 
 	if (!rom->size)
 		SKIP(return, "the device has no ROM: give QEMU's e1000e a romfile=");
-	t1_set_command(&self->dev, PCI_COMMAND_MEMORY, false);
+	t1_set_memory(&self->dev, false);
 	for (i = 0; i < TIMES; i++)
 		pread(self->dev.fd, &word, sizeof(word), rom->offset);
-	t1_set_command(&self->dev, PCI_COMMAND_MEMORY, true);
+	t1_set_memory(&self->dev, true);
 	EXPECT_GT(LIMITED, lines(self->kmsg, "PCI ROM"));
 }
 
@@ -122,10 +122,10 @@ TEST_F(log, restored_bars)
 	int i;
 
 	for (i = 0; i < TIMES; i++) {
-		t1_set_command(&self->dev, PCI_COMMAND_MEMORY, false);
+		t1_set_memory(&self->dev, false);
 		if (lose_bar(self->dev.bdf))
 			SKIP(return, "the BARs cannot be changed: run as root");
-		t1_set_command(&self->dev, PCI_COMMAND_MEMORY, true);
+		t1_set_memory(&self->dev, true);
 		ASSERT_EQ(sizeof(word), pread(self->dev.fd, &word, sizeof(word),
 					      t1_bar_offset(&self->dev, 0, 8)));
 		/* STATUS of the e1000e: ones are read where there is no BAR. */

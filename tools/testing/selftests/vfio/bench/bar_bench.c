@@ -84,9 +84,9 @@ static void bench_many(void)
 	t1_sample("many_both", (touched - start) / MANY);
 
 	start = t1_now();
-	t1_set_command(&dev, PCI_COMMAND_MEMORY, false);
+	t1_set_memory(&dev, false);
 	t1_sample("many_zap", t1_now() - start);
-	t1_set_command(&dev, PCI_COMMAND_MEMORY, true);
+	t1_set_memory(&dev, true);
 
 	start = t1_now();
 	touch_pages(MANY);

@@ -107,8 +107,8 @@ static void unmap_many(void)
 
 static void off_and_on(void)
 {
-	t1_set_command(&dev, PCI_COMMAND_MEMORY, false);
-	t1_set_command(&dev, PCI_COMMAND_MEMORY, true);
+	t1_set_memory(&dev, false);
+	t1_set_memory(&dev, true);
 }
 
 static __u64 time_off_and_on(void)
@@ -138,9 +138,9 @@ static void bench_touched(const char *name, __u64 size)
 
 	touch(map, size);
 	start = t1_now();
-	t1_set_command(&dev, PCI_COMMAND_MEMORY, false);
+	t1_set_memory(&dev, false);
 	sample("off_touched", name, t1_now() - start);
-	t1_set_command(&dev, PCI_COMMAND_MEMORY, true);
+	t1_set_memory(&dev, true);
 	sample("off_on", name, time_off_and_on());
 	munmap(map, size);
 }

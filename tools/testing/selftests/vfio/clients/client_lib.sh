@@ -7,6 +7,8 @@
 # should be, and an exclamation mark before one that should not.
 
 tests=${here%/*}	# vmtest.sh and bind.sh are there
+# shellcheck source=../user_lib.sh
+. "$tests/user_lib.sh"
 
 # Where the script runs that boots the machine
 
@@ -199,14 +201,6 @@ locked_memory() { # pid
 
 device_mappings() {
 	cat /proc/[0-9]*/maps 2>/dev/null | grep -cF '[vfio-device]' || true
-}
-
-# A user who was given the group files, and what memory may be locked
-as_user() { # limit in bytes, command...
-	local memlock=$1
-	shift
-	exec prlimit --memlock="$memlock" -- setpriv --reuid nobody --regid nogroup \
-		--clear-groups --inh-caps=-all --bounding-set=-all -- "$@"
 }
 
 # Wait until a command is true, at most for so many seconds.

@@ -50,7 +50,8 @@ passing_or_ended() { packets_pass || ! running; }
 start() { # bytes of memory that may be locked, options for memory...
 	local memlock=$1
 	shift
-	as_user "$memlock" dpdk-testpmd -l 0-1 -m $memory "$@" --no-telemetry --iova-mode=va \
+	prlimit --memlock="$memlock" -- "${as_user[@]}" \
+		dpdk-testpmd -l 0-1 -m $memory "$@" --no-telemetry --iova-mode=va \
 		-a "${nics[0]}" -a "${nics[1]}" -- --total-num-mbufs=4096 \
 		--no-mlockall --auto-start --tx-first --stats-period=1 >"$run/log" 2>&1 </dev/null &
 	pid=$!

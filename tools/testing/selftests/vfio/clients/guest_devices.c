@@ -125,11 +125,11 @@ static void drive_ivshmem(struct t1_container *container)
 	     "%llu of %llu pages match", count, size / PAGE);
 
 	host_looks("memory_on");
-	t1_set_command(&dev, PCI_COMMAND_MEMORY, false);
+	t1_set_memory(&dev, false);
 	host_looks("memory_off");
 	value = touch_read(bar2, &value);
 	fact(!value, "guest: access with ivshmem's memory off", "%s", value ? "works" : "SIGBUS");
-	t1_set_command(&dev, PCI_COMMAND_MEMORY, true);
+	t1_set_memory(&dev, true);
 	host_looks("memory_on");
 	count = matching(bar2, size);
 	fact(count == size / PAGE, "guest: pattern with memory on again",
@@ -157,8 +157,8 @@ static void drive_peers(void)
 	t1_map(&rig.c, target.mem, IOVA, T1_RIG_SIZE, T1_RW);
 	ok = t1_dma_arrives(&rig, IOVA, target.mem);
 	fact(ok, "guest: DMA of edu to ivshmem's BAR", "%s", lands(ok));
-	t1_set_command(&target.dev, PCI_COMMAND_MEMORY, false);
-	t1_set_command(&target.dev, PCI_COMMAND_MEMORY, true);
+	t1_set_memory(&target.dev, false);
+	t1_set_memory(&target.dev, true);
 	ok = t1_dma_arrives(&rig, IOVA, target.mem);
 	fact(ok, "guest: the same with memory on again", "%s", lands(ok));
 	t1_target_close(&target);

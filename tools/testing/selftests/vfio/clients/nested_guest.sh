@@ -41,7 +41,8 @@ start_guest() { # bytes of memory that may be locked, guest's mode, QEMU argumen
 	local memlock=$1 mode=$2
 	shift 2
 	# XSAVE is off because KVM on an emulated CPU gets its size wrong.
-	as_user "$memlock" qemu-system-x86_64 -nodefaults -no-user-config -display none \
+	prlimit --memlock="$memlock" -- "${as_user[@]}" \
+		qemu-system-x86_64 -nodefaults -no-user-config -display none \
 		-accel kvm -machine q35,kernel-irqchip=split -cpu host,-xsave -smp 1 -m ${memory}M \
 		-kernel "$run/kernel" -initrd "$run/initramfs.cpio" \
 		-append "console=ttyS0 loglevel=5 panic=-1 oops=panic intel_iommu=on lockdep.prove_locking=0 watchdog_thresh=60 guest=$mode" \

@@ -59,10 +59,10 @@ TEST_F(fdinfo, peers)
 	EXPECT_EQ(2, t1_told(c, "vfio-peer-ranges"));
 	EXPECT_EQ(0, t1_told(c, "vfio-peer-suspended"));
 
-	t1_set_command(&self->target.dev, PCI_COMMAND_MEMORY, false);
+	t1_set_memory(&self->target.dev, false);
 	EXPECT_EQ(2, t1_told(c, "vfio-peer-ranges"));
 	EXPECT_EQ(2, t1_told(c, "vfio-peer-suspended"));
-	t1_set_command(&self->target.dev, PCI_COMMAND_MEMORY, true);
+	t1_set_memory(&self->target.dev, true);
 	EXPECT_EQ(0, t1_told(c, "vfio-peer-suspended"));
 
 	t1_unmap(c, IOVA, 2 * SIZE);
@@ -140,7 +140,7 @@ TEST_F(fdinfo, revoked)
 	struct t1_busy busy;
 
 	t1_map(c, self->target.mem, IOVA, SIZE, T1_RW);
-	t1_set_command(&self->target.dev, PCI_COMMAND_MEMORY, false);
+	t1_set_memory(&self->target.dev, false);
 	t1_map(c, self->target.mem, IOVA + SIZE, SIZE, T1_RW);
 	if (__t1_busy_begin(&busy, c, T1_RIG_RAM, SIZE))
 		SKIP(return, T1_STALL_HINT);
@@ -203,8 +203,8 @@ static void *toggle_memory(void *data)
 	int i;
 
 	for (i = 0; i < 5; i++) {
-		t1_set_command(&target->dev, PCI_COMMAND_MEMORY, false);
-		t1_set_command(&target->dev, PCI_COMMAND_MEMORY, true);
+		t1_set_memory(&target->dev, false);
+		t1_set_memory(&target->dev, true);
 	}
 	return NULL;
 }

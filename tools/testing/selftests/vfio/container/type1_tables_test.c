@@ -191,13 +191,13 @@ TEST_F(race, table_goes_while_another_map_waits)
 	t1_unmap(&rig->c, IOVA + GIB + 2 * MIB, T1_PAGE);
 
 	t1_race_begin_free(&race, "alloc_pgtable_page", "", map_below_table, rig);
-	t1_set_command(&self->target.dev, PCI_COMMAND_MEMORY, false);
+	t1_set_memory(&self->target.dev, false);
 	EXPECT_TRUE(t1_race_overtaken());
 	t1_race_end(&race);
 	EXPECT_EQ(1, t1_translates(self->edu, IOVA + GIB));
 	EXPECT_EQ(0, t1_translates(self->edu, IOVA));
 
-	t1_set_command(&self->target.dev, PCI_COMMAND_MEMORY, true);
+	t1_set_memory(&self->target.dev, true);
 	EXPECT_EQ(1, t1_translates(self->edu, IOVA));
 	EXPECT_EQ(1, t1_translates(self->edu, IOVA + (BLOCKS - 1) * 2 * MIB));
 }

@@ -103,6 +103,8 @@ void t1_config_write(struct t1_device *dev, int pos, int size, __u32 value);
 int t1_find_cap(struct t1_device *dev, int id);
 
 void t1_set_command(struct t1_device *dev, __u16 mask, bool on);
+/* That of its BARs */
+void t1_set_memory(struct t1_device *dev, bool on);
 /* Need the PCI Express and the power management capability, respectively. */
 void t1_flr(struct t1_device *dev);
 void t1_set_power_state(struct t1_device *dev, int state);

@@ -165,6 +165,11 @@ void t1_set_command(struct t1_device *dev, __u16 mask, bool on)
 	t1_config_write(dev, PCI_COMMAND, 2, command);
 }
 
+void t1_set_memory(struct t1_device *dev, bool on)
+{
+	t1_set_command(dev, PCI_COMMAND_MEMORY, on);
+}
+
 void t1_flr(struct t1_device *dev)
 {
 	int cap = t1_find_cap(dev, PCI_CAP_ID_EXP);

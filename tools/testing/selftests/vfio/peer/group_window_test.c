@@ -87,16 +87,11 @@ static void detach(void *dev)
 	t1_device_close(dev);
 }
 
-static void set_memory(struct t1_target *target, bool on)
-{
-	t1_set_command(&target->dev, PCI_COMMAND_MEMORY, on);
-}
-
 /* Where the kernel shows it, with CONFIG_INTEL_IOMMU_DEBUGFS */
 #define expect_follows() do {						\
 	EXPECT_EQ(1, t1_told(&self->c, "vfio-peer-suspended"));		\
 	EXPECT_NE(1, t1_translates(self->bdf, IOVA));			\
-	set_memory(&self->target, true);				\
+	t1_set_memory(&self->target.dev, true);				\
 	EXPECT_EQ(0, t1_told(&self->c, "vfio-peer-suspended"));		\
 	EXPECT_NE(0, t1_translates(self->bdf, IOVA));			\
 } while (0)
@@ -111,7 +106,7 @@ TEST_F(domain, memory_off_while_first_domain_is_filled)
 		t1_race_begin(&race, "vfio_range_map_domain", "", attach, &a);
 	else
 		t1_race_begin(&race, "iommu_map", "vfio_range_map", attach, &a);
-	set_memory(&self->target, false);
+	t1_set_memory(&self->target.dev, false);
 	EXPECT_FALSE(t1_race_overtaken());
 	t1_race_end(&race);
 	expect_follows();
@@ -127,7 +122,7 @@ TEST_F(domain, memory_off_while_second_group_is_attached)
 
 	t1_device_open(&other, &self->c, t1_require(T1_EDU, 1));
 	t1_race_begin(&race, "iommu_attach_group", "vfio_peer_attach_group", attach, &a);
-	set_memory(&self->target, false);
+	t1_set_memory(&self->target.dev, false);
 	EXPECT_FALSE(t1_race_overtaken());
 	t1_race_end(&race);
 	expect_follows();
@@ -238,13 +233,13 @@ TEST_F(second, memory_off_between_ranges)
 
 	begin_attach(&self->two, &race);
 	EXPECT_NE(1, t1_translates(self->two.bdf, IOVA));
-	set_memory(&self->target, false);
+	t1_set_memory(&self->target.dev, false);
 	EXPECT_TRUE(t1_race_overtaken());
 	EXPECT_TRUE(none_translates(&self->two));
 	t1_race_end(&race);
 	EXPECT_EQ(0, self->two.error);
 	EXPECT_TRUE(none_translates(&self->two));
-	set_memory(&self->target, true);
+	t1_set_memory(&self->target.dev, true);
 	EXPECT_TRUE(all_translate(&self->two));
 }
 
@@ -254,17 +249,17 @@ TEST_F(second, memory_off_and_on_between_ranges)
 	struct t1_race race;
 
 	begin_attach(&self->two, &race);
-	set_memory(&self->target, false);
-	set_memory(&self->target, true);
+	t1_set_memory(&self->target.dev, false);
+	t1_set_memory(&self->target.dev, true);
 	EXPECT_TRUE(t1_race_overtaken());
 	EXPECT_TRUE(all_translate(&self->two));
 	t1_race_end(&race);
 	EXPECT_EQ(0, self->two.error);
 	EXPECT_EQ(0, t1_told(&self->two.rig.c, "vfio-peer-suspended"));
 	EXPECT_TRUE(all_translate(&self->two));
-	set_memory(&self->target, false);
+	t1_set_memory(&self->target.dev, false);
 	EXPECT_TRUE(none_translates(&self->two));
-	set_memory(&self->target, true);
+	t1_set_memory(&self->target.dev, true);
 }
 
 /*
@@ -276,10 +271,10 @@ TEST_F(second, failure_in_new_domain)
 	struct t1_race race;
 
 	begin_attach(&self->two, &race);
-	set_memory(&self->target, false);
+	t1_set_memory(&self->target.dev, false);
 	t1_fail_kinds(false, true);
 	t1_fail_nth(1);
-	set_memory(&self->target, true);
+	t1_set_memory(&self->target.dev, true);
 	EXPECT_TRUE(t1_failed());
 	EXPECT_TRUE(t1_race_overtaken());
 	t1_race_end(&race);

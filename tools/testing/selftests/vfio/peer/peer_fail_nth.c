@@ -59,11 +59,6 @@ static bool arrives(struct t1_rig *rig, struct t1_target *target)
 	return t1_dma_arrives(rig, IOVA + SIZE, target->mem);
 }
 
-static void set_memory(struct t1_target *target, bool on)
-{
-	t1_set_command(&target->dev, PCI_COMMAND_MEMORY, on);
-}
-
 static bool gone(struct t1_rig *rig, __u64 iova, __u64 total)
 {
 	__u64 size = ~0ULL;
@@ -84,18 +79,18 @@ static void map_fails(struct __test_metadata *_metadata, struct t1_rig *rig,
 
 	t1_for_each_failure(nth, more) {
 		iova += TABLE;
-		set_memory(target, on);
+		t1_set_memory(&target->dev, on);
 		t1_fail_nth(nth);
 		if (__t1_map(&rig->c, area, iova, TOTAL, T1_RW)) {
 			more = t1_failed();
 			EXPECT_TRUE(more);
-			set_memory(target, true);
+			t1_set_memory(&target->dev, true);
 			EXPECT_TRUE(gone(rig, iova, TOTAL));
 			EXPECT_EQ(locked, t1_locked_kib());
 			continue;
 		}
 		more = t1_failed();
-		set_memory(target, true);
+		t1_set_memory(&target->dev, true);
 		EXPECT_TRUE(t1_translates(rig->edu.bdf, iova + SIZE) != 0 || more);
 		t1_unmap(&rig->c, iova, TOTAL);
 	}
@@ -126,7 +121,7 @@ TEST_F(fail, resume)
 
 	t1_for_each_failure(nth, more) {
 		t1_map(&self->rig.c, bar, IOVA, 3 * TABLE, T1_RW);
-		set_memory(&self->target, false);
+		t1_set_memory(&self->target.dev, false);
 		t1_fail_nth(nth);
 		t1_config_write(&self->target.dev, PCI_COMMAND, 2,
 				PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
@@ -147,10 +142,10 @@ static bool both_follow(struct t1_rig *rig, struct t1_target *target, const char
 {
 	bool ok;
 
-	set_memory(target, false);
+	t1_set_memory(&target->dev, false);
 	ok = t1_translates(bdf, IOVA + SIZE) != 1 &&
 	     t1_translates(rig->edu.bdf, IOVA + SIZE) != 1;
-	set_memory(target, true);
+	t1_set_memory(&target->dev, true);
 	return ok && t1_translates(bdf, IOVA) != 0 && t1_translates(bdf, IOVA + SIZE) != 0 &&
 	       t1_translates(rig->edu.bdf, IOVA + SIZE) != 0;
 }
@@ -314,12 +309,12 @@ TEST_F(fail, attach_first)
 	EXPECT_LT(nth, T1_MAX_NTH);
 
 	/* What is off when the group comes is out of its reach until it is on. */
-	set_memory(&self->target, false);
+	t1_set_memory(&self->target.dev, false);
 	ASSERT_EQ(0, ioctl(group, VFIO_GROUP_SET_CONTAINER, &c.fd));
 	EXPECT_TRUE(t1_translates(bdf, IOVA) != 0);
 	EXPECT_TRUE(t1_translates(bdf, IOVA + SIZE) != 1);
 	EXPECT_TRUE(t1_translates(bdf, IOVA + 6 * TABLE) != 1);
-	set_memory(&self->target, true);
+	t1_set_memory(&self->target.dev, true);
 	EXPECT_TRUE(t1_translates(bdf, IOVA + SIZE) != 0);
 	EXPECT_TRUE(t1_translates(bdf, IOVA + 6 * TABLE) != 0);
 	close(group);

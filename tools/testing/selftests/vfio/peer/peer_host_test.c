@@ -128,11 +128,11 @@ TEST_F(host, sysfs_reset)
 
 TEST_F(host, sysfs_reset_while_off)
 {
-	t1_set_command(&self->target.dev, PCI_COMMAND_MEMORY, false);
+	t1_set_memory(&self->target.dev, false);
 	ASSERT_EQ(0, write_sysfs(self->bdf, "reset", "1"));
 	EXPECT_TRUE(untranslated(&self->rig));
 	expect_events("s");
-	t1_set_command(&self->target.dev, PCI_COMMAND_MEMORY, true);
+	t1_set_memory(&self->target.dev, true);
 	expect_events("sr");
 	EXPECT_TRUE(arrives(&self->rig, &self->target));
 }
@@ -213,7 +213,7 @@ TEST_F(host, fatal_error)
 	EXPECT_EQ(0, __t1_reset(&self->target.dev));
 	EXPECT_TRUE(untranslated(&self->rig));
 	expect_events("s");
-	t1_set_command(&self->target.dev, PCI_COMMAND_MEMORY, true);
+	t1_set_memory(&self->target.dev, true);
 	expect_events("sr");
 	EXPECT_TRUE(arrives(&self->rig, &self->target));
 }
@@ -231,7 +231,7 @@ static const char *port_of(const char *bdf)
 
 static void memory_on(void *dev)
 {
-	t1_set_command(dev, PCI_COMMAND_MEMORY, true);
+	t1_set_memory(dev, true);
 }
 
 /*
@@ -255,7 +255,7 @@ TEST_F(host, fatal_error_while_restoring)
 	t1_race_end(&race);
 	EXPECT_TRUE(suspended(&self->rig));
 	EXPECT_TRUE(untranslated(&self->rig));
-	t1_set_command(&self->target.dev, PCI_COMMAND_MEMORY, true);
+	t1_set_memory(&self->target.dev, true);
 	EXPECT_TRUE(arrives(&self->rig, &self->target));
 }
 
@@ -287,7 +287,7 @@ TEST_F(host, opened_in_recovery)
 	t1_let_recovery_end();
 	expect_events("m");
 	EXPECT_TRUE(untranslated(&self->rig));
-	t1_set_command(&self->target.dev, PCI_COMMAND_MEMORY, true);
+	t1_set_memory(&self->target.dev, true);
 	expect_events("mr");
 	EXPECT_TRUE(translated(&self->rig));
 	EXPECT_TRUE(arrives(&self->rig, &self->target));
@@ -347,12 +347,12 @@ TEST_F(host, recovery_fails)
 	EXPECT_EQ(0, t1_inject_error(bdf, T1_ERROR_FATAL));
 	expect_events("s");
 	t1_let_recovery_end();
-	t1_set_command(&target.dev, PCI_COMMAND_MEMORY, true);
+	t1_set_memory(&target.dev, true);
 	EXPECT_TRUE(untranslated(&self->rig));
 	t1_target_close(&target);
 
 	t1_target_open(&target, bdf, 0, 0x5000);
-	t1_set_command(&target.dev, PCI_COMMAND_MEMORY, true);
+	t1_set_memory(&target.dev, true);
 	t1_map(&self->rig.c, target.mem, IOVA, SIZE, T1_RW);
 	EXPECT_TRUE(translated(&self->rig));
 	EXPECT_TRUE(arrives(&self->rig, &target));

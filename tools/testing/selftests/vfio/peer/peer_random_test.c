@@ -138,7 +138,7 @@ static void do_toggle(struct worker *w)
 	struct target *t = &targets[choose(w, TARGETS)];
 
 	pthread_mutex_lock(&t->lock);
-	t1_set_command(&t->dev, PCI_COMMAND_MEMORY, choose(w, 2));
+	t1_set_memory(&t->dev, choose(w, 2));
 	pthread_mutex_unlock(&t->lock);
 }
 

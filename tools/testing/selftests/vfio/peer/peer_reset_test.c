@@ -43,12 +43,12 @@ FIXTURE_VARIANT(reset) {
 
 static void command_off(struct t1_device *dev)
 {
-	t1_set_command(dev, PCI_COMMAND_MEMORY, false);
+	t1_set_memory(dev, false);
 }
 
 static void command_on(struct t1_device *dev)
 {
-	t1_set_command(dev, PCI_COMMAND_MEMORY, true);
+	t1_set_memory(dev, true);
 }
 
 static void enter_d1(struct t1_device *dev)

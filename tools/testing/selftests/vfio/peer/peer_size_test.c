@@ -108,11 +108,6 @@ FIXTURE_TEARDOWN(size)
 	t1_rig_close(&self->rig);
 }
 
-static void set_memory(struct t1_target *target, bool on)
-{
-	t1_set_command(&target->dev, PCI_COMMAND_MEMORY, on);
-}
-
 /* Each part is where it should be: of how many does the first word arrive, and the last? */
 static unsigned int arriving(struct t1_rig *rig, char *bar, __u64 iova, __u64 size)
 {
@@ -155,10 +150,10 @@ TEST_F(size, page_size)
 
 TEST_F(size, off_and_on)
 {
-	set_memory(&self->target, false);
+	t1_set_memory(&self->target.dev, false);
 	EXPECT_EQ(t1_told(&self->rig.c, "vfio-peer-ranges"),
 		  t1_told(&self->rig.c, "vfio-peer-suspended"));
-	set_memory(&self->target, true);
+	t1_set_memory(&self->target.dev, true);
 	EXPECT_EQ(0, t1_told(&self->rig.c, "vfio-peer-suspended"));
 	expect_all(&self->rig);
 	if (t1_translates(self->rig.edu.bdf, self->iova) >= 0)
@@ -167,12 +162,12 @@ TEST_F(size, off_and_on)
 
 TEST_F(size, map_while_off)
 {
-	set_memory(&self->target, false);
+	t1_set_memory(&self->target.dev, false);
 	t1_unmap(&self->rig.c, self->iova, self->size);
 	ASSERT_EQ(0, map_with(&self->rig.c, variant->small, self->bar, self->iova, self->size));
 	EXPECT_EQ(t1_told(&self->rig.c, "vfio-peer-ranges"),
 		  t1_told(&self->rig.c, "vfio-peer-suspended"));
-	set_memory(&self->target, true);
+	t1_set_memory(&self->target.dev, true);
 	expect_all(&self->rig);
 }
 
@@ -225,8 +220,8 @@ TEST_F(size, attach)
 	expect_all(&second);
 	if (t1_translates(edu, self->iova) >= 0)
 		EXPECT_EQ(variant->pages, t1_entry_pages(edu, self->iova));
-	set_memory(&self->target, false);
-	set_memory(&self->target, true);
+	t1_set_memory(&self->target.dev, false);
+	t1_set_memory(&self->target.dev, true);
 	expect_all(&second);
 	close_second(&second);
 	expect_all(&self->rig);
@@ -257,14 +252,18 @@ TEST_F(size, between_ram)
  * A walk lets go after each range of small pages that were asked for, and here it
  * waits after the first. Whoever comes then finds a mapping in two states.
  */
-static void memory_off(void *target)
+static void memory_off(void *arg)
 {
-	set_memory(target, false);
+	struct t1_target *target = arg;
+
+	t1_set_memory(&target->dev, false);
 }
 
-static void memory_on(void *target)
+static void memory_on(void *arg)
 {
-	set_memory(target, true);
+	struct t1_target *target = arg;
+
+	t1_set_memory(&target->dev, true);
 }
 
 static bool walk_can_be_stopped(void)
@@ -301,7 +300,7 @@ TEST_F(size, unmap_during_suspend)
 	EXPECT_TRUE(t1_race_overtaken());
 	t1_race_end(&race);
 	EXPECT_EQ(ranges, t1_told(&self->rig.c, "vfio-peer-suspended"));
-	set_memory(&self->target, true);
+	t1_set_memory(&self->target.dev, true);
 	expect_all(&self->rig);
 }
 
@@ -311,7 +310,7 @@ TEST_F(size, unmap_during_resume)
 	struct t1_race race;
 
 	require_stop();
-	set_memory(&self->target, false);
+	t1_set_memory(&self->target.dev, false);
 	begin_walk(&race, memory_on);
 	EXPECT_EQ(ranges - 1, t1_told(&self->rig.c, "vfio-peer-suspended"));
 	t1_unmap(&self->rig.c, self->iova, self->size);
@@ -330,7 +329,7 @@ TEST_F(size, attach_during_resume)
 	struct t1_race race;
 
 	require_stop();
-	set_memory(&self->target, false);
+	t1_set_memory(&self->target.dev, false);
 	require_own_domain();
 	begin_walk(&race, memory_on);
 	open_second(&second, &self->rig, edu);
@@ -473,14 +472,14 @@ TEST_F(huge, not_congruent)
 	struct t1_container *c = &self->rig.c;
 	const __u64 iova = HALF + T1_PAGE;
 
-	t1_set_command(&self->dev, PCI_COMMAND_MEMORY, false);
+	t1_set_memory(&self->dev, false);
 	t1_map(c, self->bar, iova, HUGE, T1_RW);
 	EXPECT_EQ(HUGE / ENTRY, self->rig.avail - 1 - t1_dma_avail(c));
 	/* A page more than fits is a range, at the end of each mapping. */
 	EXPECT_EQ(HUGE / PIECE + HUGE / ENTRY, t1_told(c, "vfio-peer-ranges"));
 	t1_unmap(c, iova, HUGE);
 	EXPECT_EQ(self->rig.avail - 1, t1_dma_avail(c));
-	t1_set_command(&self->dev, PCI_COMMAND_MEMORY, true);
+	t1_set_memory(&self->dev, true);
 }
 
 TEST_HARNESS_MAIN

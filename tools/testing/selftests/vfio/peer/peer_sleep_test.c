@@ -85,11 +85,11 @@ TEST_F(sleep, on)
 /* What was off is off when the system wakes up. */
 TEST_F(sleep, off)
 {
-	t1_set_command(&self->target.dev, PCI_COMMAND_MEMORY, false);
+	t1_set_memory(&self->target.dev, false);
 	go_to_sleep();
 	expect_events("s");
 	EXPECT_NE(1, t1_translates(self->rig.edu.bdf, IOVA));
-	t1_set_command(&self->target.dev, PCI_COMMAND_MEMORY, true);
+	t1_set_memory(&self->target.dev, true);
 	expect_events("sr");
 	EXPECT_TRUE(arrives(&self->rig, &self->target));
 }

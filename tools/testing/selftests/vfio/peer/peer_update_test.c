@@ -134,9 +134,9 @@ TEST_F(update, live_update)
 
 	/* Once more, with memory off in between, and off at the update */
 	ASSERT_EQ(0, unmap_vaddr(&self->rig.c));
-	t1_set_command(&target->dev, PCI_COMMAND_MEMORY, false);
+	t1_set_memory(&target->dev, false);
 	ASSERT_EQ(0, run_after_exec(container, &target->dev));
-	t1_set_command(&target->dev, PCI_COMMAND_MEMORY, true);
+	t1_set_memory(&target->dev, true);
 	EXPECT_TRUE(reaches_bar(&self->rig, target));
 	t1_unmap(&self->rig.c, IOVA, TOTAL);
 }
@@ -166,12 +166,12 @@ TEST_F(update, locked_memory)
 
 	t1_map(&self->rig.c, self->area, IOVA, TOTAL, T1_RW);
 	EXPECT_EQ(before + 2 * SIZE / 1024, t1_locked_kib());
-	t1_set_command(&self->target.dev, PCI_COMMAND_MEMORY, false);
+	t1_set_memory(&self->target.dev, false);
 	t1_map(&self->rig.c, self->area + SIZE, IOVA + TOTAL, SIZE, T1_RW);
 	EXPECT_EQ(before + 2 * SIZE / 1024, t1_locked_kib());
 	t1_unmap(&self->rig.c, IOVA, TOTAL);
 	EXPECT_EQ(before, t1_locked_kib());
-	t1_set_command(&self->target.dev, PCI_COMMAND_MEMORY, true);
+	t1_set_memory(&self->target.dev, true);
 	t1_unmap(&self->rig.c, IOVA + TOTAL, SIZE);
 	EXPECT_EQ(before, t1_locked_kib());
 }

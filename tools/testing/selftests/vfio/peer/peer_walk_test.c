@@ -44,11 +44,6 @@ static __u32 *word(char *area, int piece)
 	return (__u32 *)(area + piece * SIZE);
 }
 
-static void set_memory(struct t1_target *target, bool on)
-{
-	t1_set_command(&target->dev, PCI_COMMAND_MEMORY, on);
-}
-
 FIXTURE_SETUP(walk)
 {
 	const char *edu = t1_require(T1_EDU, 0);
@@ -61,7 +56,7 @@ FIXTURE_SETUP(walk)
 	ASSERT_NE(MAP_FAILED, self->area);
 	ASSERT_EQ(self->area + SIZE, map_over(self->area + SIZE, &self->first));
 	ASSERT_EQ(self->area + 2 * SIZE, map_over(self->area + 2 * SIZE, &self->second));
-	set_memory(&self->first, !variant->off);
+	t1_set_memory(&self->first.dev, !variant->off);
 	t1_map(&self->rig.c, self->area, IOVA, TOTAL, T1_RW);
 	/* One for the mapping, one for its second piece of device memory */
 	ASSERT_EQ(self->rig.avail - 3, t1_dma_avail(&self->rig.c));
@@ -70,7 +65,7 @@ FIXTURE_SETUP(walk)
 /* A test removes the mapping, and what it was must not come back to life. */
 FIXTURE_TEARDOWN(walk)
 {
-	set_memory(&self->first, true);
+	t1_set_memory(&self->first.dev, true);
 	ASSERT_EQ(self->rig.avail - 1, t1_dma_avail(&self->rig.c));
 	EXPECT_FALSE(t1_dma_arrives(&self->rig, IOVA + SIZE, word(self->area, 1)));
 	t1_rig_close(&self->rig);
@@ -82,7 +77,7 @@ FIXTURE_TEARDOWN(walk)
 /* All pieces whose memory is on can be reached, and the others once it is. */
 #define expect_reachable(__iova, __area) do {				\
 	EXPECT_TRUE(t1_dma_arrives(&self->rig, (__iova) + 2 * SIZE, word(__area, 2))); \
-	set_memory(&self->first, true);					\
+	t1_set_memory(&self->first.dev, true);				\
 	EXPECT_TRUE(t1_dma_arrives(&self->rig, (__iova) + SIZE, word(__area, 1))); \
 	EXPECT_TRUE(t1_dma_arrives(&self->rig, (__iova) + 3 * SIZE, word(__area, 3))); \
 } while (0)
@@ -90,7 +85,7 @@ FIXTURE_TEARDOWN(walk)
 TEST_F(walk, unmap)
 {
 	expect_reachable(IOVA, self->area);
-	set_memory(&self->first, !variant->off);
+	t1_set_memory(&self->first.dev, !variant->off);
 	t1_unmap(&self->rig.c, IOVA, TOTAL);
 }
 
@@ -137,10 +132,10 @@ TEST_F(walk, dirty_tracking)
 		ASSERT_EQ(0, __t1_dirty_pages(&self->rig.c, VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
 					      IOVA, TOTAL, &bitmap));
 		EXPECT_EQ((1ULL << BITS) - 1, bitmap);
-		set_memory(&self->first, variant->off == !i);
+		t1_set_memory(&self->first.dev, variant->off == !i);
 	}
 	EXPECT_EQ(0, __t1_dirty_pages(&self->rig.c, VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP, 0, 0, NULL));
-	set_memory(&self->first, !variant->off);
+	t1_set_memory(&self->first.dev, !variant->off);
 	expect_reachable(IOVA, self->area);
 	t1_unmap(&self->rig.c, IOVA, TOTAL);
 }
@@ -168,7 +163,7 @@ TEST_F(walk, detach)
 
 	munmap(rig->bar0, T1_EDU_BAR_SIZE);
 	t1_device_close(&rig->edu);
-	set_memory(&self->first, variant->off);
+	t1_set_memory(&self->first.dev, variant->off);
 	t1_device_open(&rig->edu, &rig->c, t1_find(T1_EDU, 0));
 	rig->bar0 = t1_bar_mmap(&rig->edu, 0, 0, T1_EDU_BAR_SIZE);
 	EXPECT_EQ(rig->avail, t1_dma_avail(&rig->c));
@@ -199,8 +194,8 @@ TEST_F(walk, close)
 	t1_container_close(&other.c);
 	t1_device_close(&other.edu);
 	munmap(other.ram, SIZE);
-	set_memory(&self->first, variant->off);
-	set_memory(&self->first, !variant->off);
+	t1_set_memory(&self->first.dev, variant->off);
+	t1_set_memory(&self->first.dev, !variant->off);
 	expect_reachable(IOVA, self->area);
 	t1_unmap(&self->rig.c, IOVA, TOTAL);
 }

@@ -55,18 +55,13 @@ FIXTURE_SETUP(window)
 /* Whatever happened, it works as before. */
 FIXTURE_TEARDOWN(window)
 {
-	t1_set_command(&self->target.dev, PCI_COMMAND_MEMORY, true);
+	t1_set_memory(&self->target.dev, true);
 	t1_map(&self->rig.c, self->target.mem, IOVA, SIZE, T1_RW);
 	EXPECT_TRUE(t1_dma_arrives(&self->rig, IOVA, self->target.mem));
 	t1_unmap(&self->rig.c, IOVA, SIZE);
 	EXPECT_EQ(0, t1_told(&self->rig.c, "vfio-peer-ranges"));
 	t1_target_close(&self->target);
 	t1_rig_close(&self->rig);
-}
-
-static void set_memory(struct t1_target *target, bool on)
-{
-	t1_set_command(&target->dev, PCI_COMMAND_MEMORY, on);
 }
 
 /* What is delayed: calls for t1_race_begin() */
@@ -88,9 +83,9 @@ static void unmap(void *c)
 	t1_unmap(c, IOVA, SIZE);
 }
 
-static void memory_off(void *target)
+static void memory_off(void *dev)
 {
-	set_memory(target, false);
+	t1_set_memory(dev, false);
 }
 
 static void release(void *target)
@@ -114,7 +109,7 @@ static void release(void *target)
 #define expect_suspended() do {						\
 	EXPECT_NE(1, t1_translates(self->edu, IOVA));			\
 	EXPECT_EQ(1, t1_told(&self->rig.c, "vfio-peer-suspended"));	\
-	set_memory(&self->target, true);				\
+	t1_set_memory(&self->target.dev, true);				\
 	EXPECT_TRUE(t1_dma_arrives(&self->rig, IOVA, self->target.mem)); \
 	t1_unmap(&self->rig.c, IOVA, SIZE);				\
 } while (0)
@@ -126,7 +121,7 @@ TEST_F(window, memory_off_before_map_looks)
 	struct t1_race race;
 
 	t1_race_begin_free(&race, "mutex_lock", "vfio_peer_map", map, &m);
-	set_memory(&self->target, false);
+	t1_set_memory(&self->target.dev, false);
 	EXPECT_TRUE(t1_race_overtaken());
 	t1_race_end(&race);
 	expect_suspended();
@@ -137,9 +132,9 @@ TEST_F(window, memory_on_before_map_looks)
 	struct mapping m = { &self->rig.c, self->target.mem };
 	struct t1_race race;
 
-	set_memory(&self->target, false);
+	t1_set_memory(&self->target.dev, false);
 	t1_race_begin_free(&race, "mutex_lock", "vfio_peer_map", map, &m);
-	set_memory(&self->target, true);
+	t1_set_memory(&self->target.dev, true);
 	EXPECT_TRUE(t1_race_overtaken());
 	t1_race_end(&race);
 	EXPECT_EQ(0, t1_told(&self->rig.c, "vfio-peer-suspended"));
@@ -154,7 +149,7 @@ TEST_F(window, memory_off_while_mapping)
 	struct t1_race race;
 
 	t1_race_begin(&race, "iommu_map", "", map, &m);
-	set_memory(&self->target, false);
+	t1_set_memory(&self->target.dev, false);
 	EXPECT_FALSE(t1_race_overtaken());
 	t1_race_end(&race);
 	expect_suspended();
@@ -170,7 +165,7 @@ TEST_F(window, map_behind_walk)
 
 	t1_rig_open(&other, edu);
 	t1_map(&other.c, self->target.mem, IOVA, SIZE, T1_RW);
-	t1_race_begin_free(&race, "iommu_unmap", "", memory_off, &self->target);
+	t1_race_begin_free(&race, "iommu_unmap", "", memory_off, &self->target.dev);
 	map(&m);
 	EXPECT_TRUE(t1_race_overtaken());
 	t1_race_end(&race);
@@ -231,7 +226,7 @@ TEST_F(window, close_of_container_during_walk)
 	t1_map(&other.c, self->target.mem, IOVA, SIZE, T1_RW);
 	t1_unmap(&other.c, IOVA, SIZE);
 	t1_map(&self->rig.c, self->target.mem, IOVA, SIZE, T1_RW);
-	t1_race_begin(&race, "iommu_unmap", "", memory_off, &self->target);
+	t1_race_begin(&race, "iommu_unmap", "", memory_off, &self->target.dev);
 	/* It has RAM to unmap, but the first task that comes there has come already */
 	t1_rig_close(&other);
 	EXPECT_FALSE(t1_race_overtaken());
@@ -258,7 +253,8 @@ TEST_F(window, others_between_parts_of_walk)
 	T1_ASSERT_OK(__t1_group_get(&other, t1_group_of(edu), &group));
 	for (i = 0; i < ranges; i++)
 		t1_map(&self->rig.c, self->target.mem, IOVA + i * SIZE, SIZE, T1_RW);
-	t1_race_begin_free(&race, "__cond_resched", "vfio_peers_walk", memory_off, &self->target);
+	t1_race_begin_free(&race, "__cond_resched", "vfio_peers_walk", memory_off,
+			   &self->target.dev);
 	EXPECT_EQ(ranges - 1, t1_told(&self->rig.c, "vfio-peer-suspended"));
 	t1_map(&other, self->target.mem, IOVA, SIZE, T1_RW);
 	EXPECT_EQ(1, t1_told(&other, "vfio-peer-suspended"));
@@ -268,7 +264,7 @@ TEST_F(window, others_between_parts_of_walk)
 	EXPECT_TRUE(t1_race_overtaken());
 	t1_race_end(&race);
 	EXPECT_EQ(ranges, t1_told(&self->rig.c, "vfio-peer-suspended"));
-	set_memory(&self->target, true);
+	t1_set_memory(&self->target.dev, true);
 	for (i = 0; i < ranges; i++)
 		t1_unmap(&self->rig.c, IOVA + i * SIZE, SIZE);
 }
