@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# The rules for new C files, for VFIO drivers and for allocations find what they are
-# there for, and nothing else.
+# The rules for new C files, for VFIO drivers, for tests and for allocations find what
+# they are there for, and nothing else.
 . "$(dirname "$0")/tap.sh"
 
 cat >good.c <<'END'
@@ -91,6 +91,18 @@ passes "a driver that writes vm_pgoff, twice" \
 passes "a driver that does not tell what memory is mapped" \
 	grep -qx "bad.c: bad_ops has mmap and no peer_range" <<<"$output"
 passes "and nothing else" test "$(wc -l <<<"$output")" = 3
+
+vfio=tools/testing/selftests/vfio
+passes "every test is run" test -z "$(scripts/lint-tests)"
+touch $vfio/bar/{new_test.c,new_fail_nth.c,no_program.c} $vfio/new_test.sh
+sed -i '/^bar_zap /d; s/| peer_dma_test$/| peer_gone_test -v/' $vfio/run_vm_tests.sh
+output=$(scripts/lint-tests)
+for name in new_test new_fail_nth new_test.sh bar_zap_test peer_dma_test; do
+	passes "$name is in no table" grep -qx "$name: run_vm_tests.sh does not run it" <<<"$output"
+done
+passes "a test in the table that is not there" \
+	grep -qx "peer_gone_test: run_vm_tests.sh runs it, and it is not there" <<<"$output"
+passes "and no other one" test "$(wc -l <<<"$output")" = 6
 
 # Where a call is, is in the report of what has not failed.
 cat >sites.c <<'END'
