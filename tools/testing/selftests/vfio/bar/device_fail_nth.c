@@ -137,7 +137,7 @@ TEST_F(fail, unmap)
 		failed += more;
 		EXPECT_EQ(SIZE, size);
 		EXPECT_EQ(locked, t1_locked_kib());
-		EXPECT_NE(1, t1_translates(rig.edu.bdf, IOVA));
+		EXPECT_FALSE(t1_rig_translates(&rig, IOVA));
 	}
 	TH_LOG("%d allocations failed", failed);
 	EXPECT_LT(0, failed);

@@ -241,15 +241,23 @@ void t1_target_close(struct t1_target *target);
 void t1_dma_write(struct t1_rig *rig, __u64 iova, __u32 value);
 /* Does what edu writes to @iova show in @word? */
 bool t1_dma_arrives(struct t1_rig *rig, __u64 iova, __u32 *word);
+/*
+ * Does @iova translate for edu? By the IOMMU's tables; who cannot see them looks by DMA:
+ * @iova is that of a word that keeps what is written, and takes another value.
+ */
+bool t1_rig_translates(struct t1_rig *rig, __u64 iova);
 
-/* type1_iommu.c: what root can see; all return -errno when it is not there */
+/* type1_iommu.c: what root can see; an int is -errno when it is not there */
 
 /* Has the kernel this function, or was it inlined? */
 bool t1_has_function(const char *name);
-/* Has the IOMMU an entry for @iova of the device? 1 or 0 */
-int t1_translates(const char *bdf, __u64 iova);
+/* The IOMMU's tables; without, the next two end the test */
+bool t1_tables_visible(void);
+#define T1_TABLES_HINT	"no tables of the IOMMU: run as root, with CONFIG_INTEL_IOMMU_DEBUGFS"
+/* Has the IOMMU an entry for @iova of the device? */
+bool t1_translates(const char *bdf, __u64 iova);
 /* Of how many pages? 0: it has none */
-int t1_entry_pages(const char *bdf, __u64 iova);
+unsigned int t1_entry_pages(const char *bdf, __u64 iova);
 
 /* Once for all tests of a program; it ends with that. Of the events of a @system. */
 int t1_trace_start(const char *system);

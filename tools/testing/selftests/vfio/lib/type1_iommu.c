@@ -28,21 +28,25 @@ bool t1_has_function(const char *name)
 	return has;
 }
 
+bool t1_tables_visible(void)
+{
+	return !access(TABLES, R_OK);
+}
+
 /*
  * "Device BDF @...", a heading, and a line for each leaf: page frame number of
  * the IOVA, then an entry for each level, 0 below a superpage.
  */
-int t1_entry_pages(const char *bdf, __u64 iova)
+unsigned int t1_entry_pages(const char *bdf, __u64 iova)
 {
 	__u64 pfn, entry[5], pages;
 	char line[256], name[32];
+	unsigned int found = 0;
 	bool here = false;
-	int found = 0;
 	FILE *f;
 
 	f = fopen(TABLES, "r");
-	if (!f)
-		return -errno;
+	T1_ASSERT(f);
 	while (fgets(line, sizeof(line), f)) {
 		if (sscanf(line, "Device %31s", name) == 1)
 			here = !strcmp(name, bdf);
@@ -57,11 +61,9 @@ int t1_entry_pages(const char *bdf, __u64 iova)
 	return found;
 }
 
-int t1_translates(const char *bdf, __u64 iova)
+bool t1_translates(const char *bdf, __u64 iova)
 {
-	int pages = t1_entry_pages(bdf, iova);
-
-	return pages > 0 ? 1 : pages;
+	return t1_entry_pages(bdf, iova);
 }
 
 /*

@@ -61,3 +61,27 @@ bool t1_dma_arrives(struct t1_rig *rig, __u64 iova, __u32 *word)
 	t1_dma_write(rig, iova, value);
 	return __atomic_load_n(word, __ATOMIC_ACQUIRE) == value;
 }
+
+/*
+ * Edu writes a word to @iova, and reads it from there to where it has another one. Of a
+ * read that fails it gets zeroes or ones, or keeps what it had.
+ */
+static bool keeps_a_word(struct t1_rig *rig, __u64 iova)
+{
+	const unsigned int last = T1_RIG_SIZE - 2 * sizeof(__u32);	/* tests use the start */
+	__u32 *words = rig->ram + last / sizeof(__u32);
+	static __u32 value = 0x5a5a0000;
+
+	words[0] = ++value;
+	__atomic_store_n(&words[1], ~value, __ATOMIC_RELEASE);
+	edu_dma_from(rig->bar0, T1_RIG_RAM + last, 0, 2 * sizeof(__u32));
+	edu_dma_to(rig->bar0, iova, 0, sizeof(__u32));
+	edu_dma_from(rig->bar0, iova, sizeof(__u32), sizeof(__u32));
+	edu_dma_to(rig->bar0, T1_RIG_RAM + last + sizeof(__u32), sizeof(__u32), sizeof(__u32));
+	return __atomic_load_n(&words[1], __ATOMIC_ACQUIRE) == value;
+}
+
+bool t1_rig_translates(struct t1_rig *rig, __u64 iova)
+{
+	return t1_tables_visible() ? t1_translates(rig->edu.bdf, iova) : keeps_a_word(rig, iova);
+}
