@@ -10,9 +10,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "../kselftest_harness.h"
+#include "../../kselftest_harness.h"
 
-#include "lib/type1.h"
+#include "../lib/type1.h"
 
 #define IOVA	0x2000000UL
 #define MORE	64	/* bytes behind the structure */
