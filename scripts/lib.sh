@@ -35,7 +35,8 @@ setting()
 	printf -v "$1" %s "${value:-$2}"
 }
 
-setting BASE 6.1
+DEFAULT_BASE=6.1
+setting BASE $DEFAULT_BASE
 setting FLAVOUR debug
 setting ARCH x86_64
 setting VM_MEMORY 2G
@@ -54,6 +55,9 @@ choices() { (cd "$1" && printf '%s\n' *"${2:-}") | sed "s|${2:-}\$||" | paste -s
 
 PACKAGE=linux-source-$BASE
 PATCHES=patches/$BASE
+# What is built for Debian's kernel of another base than the default has a place of its own.
+DEBIAN=debian
+[[ $BASE == "$DEFAULT_BASE" ]] || DEBIAN=debian-$BASE
 # With TOPIC, the generated tree has that topic and what it needs, and is another one.
 TOPIC=${TOPIC:-}
 TREE=$ROOT/build/linux-$BASE${TOPIC:+-$TOPIC}
@@ -135,10 +139,15 @@ case ${TOPIC:+${0##*/}} in
 esac
 
 # patch_list SOURCE: the patches in their order, each TOPIC/NAME; with TOPIC, only that
-# topic and all that it needs.
+# topic and all that it needs. A line of the series may be BASE:TOPIC/NAME: a patch of
+# another base, which applies here as it is. patch_file() knows where it is.
 patch_list()
 {
-	{ topics "$1"; echo; sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$1/$PATCHES/series"; } |
+	{
+		topics "$1"
+		echo
+		sed -e 's/#.*//' -e '/^[[:space:]]*$/d' -e 's/^[^:]*://' "$1/$PATCHES/series"
+	} |
 		awk -v only="$TOPIC" '
 			!NF { patches = 1; next }
 			!patches {
@@ -157,6 +166,18 @@ patch_list()
 				}
 			}
 			wanted[substr($0, 1, index($0, "/") - 1)]'
+}
+
+# patch_file SOURCE NAME: the path of one of these, in that base's directory
+patch_file()
+{
+	awk -v name="$2" -v base="$BASE" '
+		$1 == name { exit }
+		substr($1, length($1) - length(name)) == ":" name {
+			base = substr($1, 1, index($1, ":") - 1)
+			exit
+		}
+		END { print "patches/" base "/" name }' "$1/$PATCHES/series"
 }
 
 # The parts of a patch file.

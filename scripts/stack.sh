@@ -5,16 +5,17 @@
 # inputs [EXTRA]...: one hash over all that the commits are made from.
 inputs()
 {
-	local name
+	local name patch
 
 	{
 		printf '%s\n' "$@"
 		{
 			printf '%s\n' scripts/stack.sh "$PATCHES/series" "$PATCHES/topics" MAINTAINERS
-			while read -r name; do
-				echo "$PATCHES/$name"
-				[[ ! -f $PATCHES/$name ]] || patch_new "$PATCHES/$name"
-			done < <(patch_list .)
+			patch_list . | while read -r name; do
+				patch=$(patch_file . "$name")
+				echo "$patch"
+				[[ ! -f $patch ]] || patch_new "$patch" | sed "p; s|^|$PATCHES/files/|"
+			done
 		} | while read -r name; do
 			if [[ -f $name ]]; then
 				stat -c '%n %A' "$name"
@@ -40,14 +41,17 @@ explain()
 # The two helpers of stack() share its variables.
 stack_new()
 {
-	local path=$1 mode=100644
+	local path=$1 mode=100644 file
 
-	[[ -f $source/$path ]] ||
+	# A base may have a version of its own.
+	file=$source/$PATCHES/files/$path
+	[[ -f $file ]] || file=$source/$path
+	[[ -f $file ]] ||
 		die "$patch brings in $path, which is not here: add the file or remove the New: line"
 	[[ -z $(tgit ls-tree "$base" -- "$path") ]] ||
 		die "$patch brings in $path, which the kernel already has: make it a diff"
-	[[ ! -x $source/$path ]] || mode=100755
-	blob=$(tgit hash-object -w --no-filters "$source/$path")
+	[[ ! -x $file ]] || mode=100755
+	blob=$(tgit hash-object -w --no-filters "$file")
 	printf '%s %s\t%s\n' "$mode" "$blob" "$path" >>"$TMP/entries"
 }
 
@@ -83,8 +87,8 @@ stack()
 	export GIT_INDEX_FILE=$TMP/index
 	tgit read-tree "$base"
 	while read -r name; do
-		patch=$PATCHES/$name
-		[[ -f $source/$patch ]] || die "$PATCHES/series lists $name, which does not exist"
+		patch=$(patch_file "$source" "$name")
+		[[ -f $source/$patch ]] || die "$PATCHES/series lists ${patch#"$PATCHES/"}, which does not exist"
 		subject=$(patch_subject "$source/$patch")
 		[[ -n $subject ]] || die "$patch does not begin with a Subject: line"
 

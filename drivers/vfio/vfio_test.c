@@ -46,6 +46,7 @@
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 
+#include "base.h"
 #include "vfio.h"
 #include "vfio_test.h"
 
@@ -582,7 +583,7 @@ static void vfio_test_release(struct vfio_device *vdev)
 	struct vfio_test_device *test = to_vfio_test(vdev);
 
 	free_pages_exact(test->mem, VFIO_TEST_MEM_SIZE);
-	vfio_free_device(vdev);
+	vfio_base_free_device(vdev);
 }
 
 static const struct vfio_device_ops vfio_test_ops = {
@@ -605,6 +606,14 @@ static const struct vfio_device_ops vfio_test_ops = {
 #endif
 };
 
+static void vfio_test_unregister(void *data)
+{
+	struct vfio_test_device *test = data;
+
+	vfio_unregister_group_dev(&test->vdev);
+	vfio_put_device(&test->vdev);
+}
+
 static int vfio_test_probe(struct platform_device *pdev)
 {
 	struct vfio_test_device *test;
@@ -620,23 +629,12 @@ static int vfio_test_probe(struct platform_device *pdev)
 		vfio_put_device(&test->vdev);
 		return ret;
 	}
-	platform_set_drvdata(pdev, test);
-	return 0;
-}
-
-static int vfio_test_remove(struct platform_device *pdev)
-{
-	struct vfio_test_device *test = platform_get_drvdata(pdev);
-
-	vfio_unregister_group_dev(&test->vdev);
-	vfio_put_device(&test->vdev);
-	return 0;
+	return devm_add_action_or_reset(&pdev->dev, vfio_test_unregister, test);
 }
 
 static struct platform_driver vfio_test_driver = {
 	.driver.name	= "vfio-test",
 	.probe		= vfio_test_probe,
-	.remove		= vfio_test_remove,
 };
 
 static void vfio_test_remove_devices(void)
