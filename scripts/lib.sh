@@ -138,6 +138,13 @@ case ${TOPIC:+${0##*/}} in
 *) die "TOPIC is for apply and bisect-check: unset it to run ${0##*/}" ;;
 esac
 
+# What nobody has brought to each base yet
+case $BASE:${0##*/} in
+"$DEFAULT_BASE":*) ;;
+*:bench | *:build | *:check | *:coverage | *:cross | *:deb | *:docs | *:kernel-deb | *:kunit | *:lint | *:nightly)
+	die "'${0##*/}' is there for base $DEFAULT_BASE only: with base $BASE, choose apply, series, modules, run, stock, bisect-check or refresh" ;;
+esac
+
 # patch_list SOURCE: the patches in their order, each TOPIC/NAME; with TOPIC, only that
 # topic and all that it needs. A line of the series may be BASE:TOPIC/NAME: a patch of
 # another base, which applies here as it is. patch_file() knows where it is.

@@ -83,6 +83,7 @@
 #include <linux/vfio.h>
 #include <linux/vfio_peer.h>
 
+#include "base.h"
 #include "peer.h"
 #include "vfio.h"
 
@@ -217,8 +218,10 @@ static int vfio_range_map_domain(struct vfio_peer_range *range,
 
 	for (done = 0; done < range->size; done += size) {
 		size = min(step, range->size - done);
-		ret = iommu_map(domain, range->iova + done, range->phys + done,
-				size, range->prot | IOMMU_MMIO);
+		ret = vfio_base_iommu_map(domain, range->iova + done,
+					  range->phys + done, size,
+					  range->prot | IOMMU_MMIO,
+					  VFIO_GFP_USER);
 		if (ret)
 			goto err_unmap;
 	}

@@ -216,18 +216,31 @@ static u32 vfio_test_execute(struct vfio_test_device *test,
 	}
 }
 
-/* May the device do this job? VFIO_TEST_DONE if so */
-static u32 vfio_test_permitted(struct vfio_test_device *test,
+/* A kernel without PASIDs has no windows: any number will do */
+static u32 vfio_test_in_window(struct vfio_test_device *test,
 			       const struct vfio_test_job *job)
 {
+#ifdef VFIO_DEVICE_FEATURE_PASID
 	struct vfio_test_window *window = xa_load(&test->windows, job->pasid);
 
-	lockdep_assert_held(&test->lock);
 	if (!window)
 		return VFIO_TEST_NO_PASID;
 	if (job->iova < window->first || job->iova > window->last ||
 	    job->length - 1 > window->last - job->iova)
 		return VFIO_TEST_NO_WINDOW;
+#endif
+	return VFIO_TEST_DONE;
+}
+
+/* May the device do this job? VFIO_TEST_DONE if so */
+static u32 vfio_test_permitted(struct vfio_test_device *test,
+			       const struct vfio_test_job *job)
+{
+	u32 status = vfio_test_in_window(test, job);
+
+	lockdep_assert_held(&test->lock);
+	if (status != VFIO_TEST_DONE)
+		return status;
 	if ((job->command == VFIO_TEST_PIN || job->command == VFIO_TEST_HOLD) &&
 	    (test->unmapping || test->npins == VFIO_TEST_MAX_PINS))
 		return VFIO_TEST_NO_PIN;
@@ -606,14 +619,6 @@ static const struct vfio_device_ops vfio_test_ops = {
 #endif
 };
 
-static void vfio_test_unregister(void *data)
-{
-	struct vfio_test_device *test = data;
-
-	vfio_unregister_group_dev(&test->vdev);
-	vfio_put_device(&test->vdev);
-}
-
 static int vfio_test_probe(struct platform_device *pdev)
 {
 	struct vfio_test_device *test;
@@ -629,12 +634,22 @@ static int vfio_test_probe(struct platform_device *pdev)
 		vfio_put_device(&test->vdev);
 		return ret;
 	}
-	return devm_add_action_or_reset(&pdev->dev, vfio_test_unregister, test);
+	platform_set_drvdata(pdev, test);
+	return 0;
+}
+
+static void vfio_test_remove(struct platform_device *pdev)
+{
+	struct vfio_test_device *test = platform_get_drvdata(pdev);
+
+	vfio_unregister_group_dev(&test->vdev);
+	vfio_put_device(&test->vdev);
 }
 
 static struct platform_driver vfio_test_driver = {
 	.driver.name	= "vfio-test",
 	.probe		= vfio_test_probe,
+	.vfio_base_remove = vfio_test_remove,
 };
 
 static void vfio_test_remove_devices(void)

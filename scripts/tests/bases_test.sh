@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # The series applies to the oldest base it is for and to the newest that the archive has,
 # without fuzz, and the mails make the same tree as the patches. On the oldest one
-# it compiles as well; the newest is what all other checks are for.
+# it compiles as well; the newest is what all other checks are for. Of another base than
+# the default, the modules compile for Debian's newest kernel.
 . "$(dirname "$0")/tap.sh"
 
 for base in $(cd patches && printf '%s\n' */series | cut -d/ -f1); do
@@ -29,9 +30,20 @@ for base in $(cd patches && printf '%s\n' */series | cut -d/ -f1); do
 		passes "and make the same tree" \
 			test "$(git -C "$tree" write-tree)" = "$(git -C "$tree" rev-parse 'HEAD^{tree}')"
 		unset GIT_INDEX_FILE
-		[[ $version != "${versions[0]}" ]] ||
+		[[ $base != 6.1 || $version != "${versions[0]}" ]] ||
 			passes "it compiles on $version" scripts/bisect-check --compile --last
 	done
+	passes "refresh of $base" scripts/refresh
+	passes "changes no file" test -z "$(git status --porcelain)"
+	[[ $base != 6.1 ]] || continue
+	if ! kernel=$(scripts/debian-kernel 2>/dev/null) || [[ $kernel != "$base".* ]]; then
+		skip "modules for Debian's kernel $base" "apt does not know it"
+		continue
+	fi
+	passes "modules for Debian's kernel ${kernel%% *}" scripts/modules
+	refuses "modules for a kernel of another base" "the modules of base 6\.1 do not fit a kernel $base" \
+		env BASE=6.1 KERNEL="${kernel%% *}" scripts/modules
+	refuses "what is missing for base $base" "'deb' is there for base 6.1 only" scripts/deb
 done
 
 # Whoever has told git no name gets mails without sign-off, and is told so.

@@ -11,6 +11,12 @@ passes "refresh" scripts/refresh
 passes "changes no file of the repository" test -z "$(git status --porcelain)"
 passes "refresh leaves nothing to apply" test -z "$(scripts/apply 2>&1)"
 
+# A patch that another base shares is found under its new number.
+shared=$(sed -n 's/^6\.1://p' patches/6.12/series | tail -n 1)
+sed -i "s|^6.1:$shared|6.1:${shared%%/*}/9999-${shared#*/????-}|" patches/6.12/series
+passes "refresh with a shared patch that was renumbered" scripts/refresh
+passes "tells the other base" test -z "$(git status --porcelain)"
+
 # One commit that changes a hook, a file of ours, and brings in a new one.
 new=$(sed -n 's/^New: //p' patches/6.1/*/*.patch | grep '\.c$' | head -1)
 echo "# hook" >>"$tree/drivers/vfio/Makefile"

@@ -340,6 +340,11 @@ TEST_F(pins, withdraw)
 {
 	struct t1_vtest *dev = &self->dev;
 
+	if (ioctl(self->c.fd, VFIO_CHECK_EXTENSION, VFIO_PASID_ALLOC) != 1) {
+		t1_unmap(&self->c, IOVA, TOTAL);
+		close_target(&self->target, self->area);
+		SKIP(return, "the kernel has no PASIDs: CONFIG_VFIO_PASID=y");
+	}
 	t1_pasid_alloc(&self->c, PASID + 1, PASID + 1);
 	t1_pasid_allow(dev, PASID + 1, IOVA, TOTAL);
 	EXPECT_EQ(VFIO_TEST_DONE, pin(dev, 0));
