@@ -36,34 +36,50 @@ static void vfio_test_awake_post(struct kprobe *probe, struct pt_regs *regs,
 {
 }
 
-static struct kprobe vfio_test_freeze = {
-	.symbol_name = "virtio_pci_freeze",
-	.pre_handler = vfio_test_awake_hit,
-	.post_handler = vfio_test_awake_post,
+#define VFIO_TEST_STAY_AWAKE(symbol) {			\
+	.symbol_name = symbol,				\
+	.pre_handler = vfio_test_awake_hit,		\
+	.post_handler = vfio_test_awake_post,		\
+}
+
+/* Some kernels have the last two as well, and the first two inlined there */
+static struct kprobe vfio_test_awake_probes[] = {
+	VFIO_TEST_STAY_AWAKE("virtio_pci_freeze"),
+	VFIO_TEST_STAY_AWAKE("virtio_pci_restore"),
+	VFIO_TEST_STAY_AWAKE("virtio_pci_suspend"),
+	VFIO_TEST_STAY_AWAKE("virtio_pci_resume"),
 };
 
-static struct kprobe vfio_test_restore = {
-	.symbol_name = "virtio_pci_restore",
-	.pre_handler = vfio_test_awake_hit,
-	.post_handler = vfio_test_awake_post,
-};
+static unsigned int vfio_test_awake_count;
 
-static struct kprobe *vfio_test_awake_probes[] = {
-	&vfio_test_freeze,
-	&vfio_test_restore,
-};
+static void vfio_test_awake_remove(void)
+{
+	while (vfio_test_awake_count)
+		unregister_kprobe(&vfio_test_awake_probes[--vfio_test_awake_count]);
+}
 
 static int __init vfio_test_awake_init(void)
 {
-	return register_kprobes(vfio_test_awake_probes,
-				ARRAY_SIZE(vfio_test_awake_probes));
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < ARRAY_SIZE(vfio_test_awake_probes); i++) {
+		ret = register_kprobe(&vfio_test_awake_probes[i]);
+		if (ret == -ENOENT && i >= 2)
+			break;
+		if (ret) {
+			vfio_test_awake_remove();
+			return ret;
+		}
+		vfio_test_awake_count++;
+	}
+	return 0;
 }
 module_init(vfio_test_awake_init);
 
 static void __exit vfio_test_awake_exit(void)
 {
-	unregister_kprobes(vfio_test_awake_probes,
-			   ARRAY_SIZE(vfio_test_awake_probes));
+	vfio_test_awake_remove();
 }
 module_exit(vfio_test_awake_exit);
 

@@ -253,6 +253,11 @@ inside() { # test...
 	while read -r name who seconds command; do
 		for user in root user; do
 			[[ $who == "$user" || $who == both ]] || continue
+			# The series has fewer tests for some kernels than for others.
+			if ! type -P "${command%% *}" >/dev/null; then
+				echo "ok - $name as $user # SKIP not built"
+				continue
+			fi
 			# shellcheck disable=SC2086 # a command may have arguments
 			run_program $user "$name" $((seconds * factor + VFIO_TEST_SECONDS)) $command
 		done
