@@ -337,7 +337,7 @@ typedef bool (*vfio_peer_visit_t)(struct vfio_peer *peer,
 				  struct vfio_peer_range *range);
 
 /* Visit a batch of ranges. Returns false if there was none to visit. */
-static bool vfio_peer_visit(struct vfio_peer *peer, vfio_peer_visit_t visit)
+static bool vfio_peer_batch(struct vfio_peer *peer, vfio_peer_visit_t visit)
 {
 	struct vfio_peer_range *range;
 	unsigned int count = 0;
@@ -369,7 +369,7 @@ static bool vfio_peers_visit(struct vfio_peers *peers, vfio_peer_visit_t visit)
 
 	mutex_lock(&peers->lock);
 	list_for_each_entry(peer, &peers->list, device_entry) {
-		visited = vfio_peer_visit(peer, visit);
+		visited = vfio_peer_batch(peer, visit);
 		if (visited) {
 			list_rotate_to_front(&peer->device_entry, &peers->list);
 			break;
@@ -473,12 +473,12 @@ void vfio_peers_revoke(struct vfio_device *device)
 }
 
 /**
- * vfio_peers_init - Prepare a new device for being a peer
+ * vfio_device_init_peers - Prepare a new device for being a peer
  * @device: device
  *
  * Return: 0 or -ENOMEM.
  */
-int vfio_peers_init(struct vfio_device *device)
+int vfio_device_init_peers(struct vfio_device *device)
 {
 	struct vfio_peers *peers = kzalloc(sizeof(*peers), GFP_KERNEL);
 

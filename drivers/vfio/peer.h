@@ -149,7 +149,7 @@ bool vfio_peer_first_gap(struct vfio_peer_gap *gap,
 bool vfio_peer_next_gap(struct vfio_peer_gap *gap);
 
 /* Device side, for vfio_main.c */
-int vfio_peers_init(struct vfio_device *device);
+int vfio_device_init_peers(struct vfio_device *device);
 void vfio_peers_revoke(struct vfio_device *device);
 void vfio_peers_release(struct vfio_device *device);
 
