@@ -21,7 +21,7 @@
 #define offsetofend(type, member) \
 	(offsetof(type, member) + sizeof(((type *)0)->member))
 
-FIXTURE(size) {
+struct objects {
 	struct t1_container c;
 	struct t1_device edu, dev;
 	struct t1_vtest vtest;
@@ -32,128 +32,155 @@ FIXTURE(size) {
 	char *page;
 };
 
-FIXTURE_VARIANT(size) {
-	unsigned int request;
+struct request {
+	unsigned int number;
 	__u32 size;
 	/* Fill in all but argsz; returns the file. */
-	int (*fill)(FIXTURE_DATA(size) *self, void *arg);
+	int (*fill)(struct objects *o, void *arg);
 	/* Back to before, after a call that did something */
-	void (*undo)(FIXTURE_DATA(size) *self);
+	void (*undo)(struct objects *o);
 	/* Does the answer go on behind the structure, where argsz has room? */
 	bool capabilities;
 };
 
-static int fill_nothing(FIXTURE_DATA(size) *self, void *arg)
+FIXTURE(size) {
+	struct objects o;
+};
+
+FIXTURE_VARIANT(size) {
+	struct request r;
+};
+
+static int fill_nothing(struct objects *o, void *arg)
 {
-	return self->c.fd;
+	return o->c.fd;
 }
 
 FIXTURE_VARIANT_ADD(size, iommu_get_info) {
-	.request = VFIO_IOMMU_GET_INFO, .fill = fill_nothing, .capabilities = true,
-	.size = offsetofend(struct vfio_iommu_type1_info, iova_pgsizes),
+	.r = {
+		.number = VFIO_IOMMU_GET_INFO, .fill = fill_nothing, .capabilities = true,
+		.size = offsetofend(struct vfio_iommu_type1_info, iova_pgsizes),
+	},
 };
 
-static int fill_map(FIXTURE_DATA(size) *self, void *arg)
+static int fill_map(struct objects *o, void *arg)
 {
 	struct vfio_iommu_type1_dma_map *map = arg;
 
 	map->flags = T1_RW;
-	map->vaddr = (unsigned long)self->ram;
+	map->vaddr = (unsigned long)o->ram;
 	map->iova = IOVA;
 	map->size = T1_PAGE;
-	return self->c.fd;
+	return o->c.fd;
 }
 
-static void undo_map(FIXTURE_DATA(size) *self)
+static void undo_map(struct objects *o)
 {
-	t1_unmap(&self->c, IOVA, T1_PAGE);
+	t1_unmap(&o->c, IOVA, T1_PAGE);
 }
 
 FIXTURE_VARIANT_ADD(size, iommu_map_dma) {
-	.request = VFIO_IOMMU_MAP_DMA, .fill = fill_map, .undo = undo_map,
-	.size = offsetofend(struct vfio_iommu_type1_dma_map, size),
+	.r = {
+		.number = VFIO_IOMMU_MAP_DMA, .fill = fill_map, .undo = undo_map,
+		.size = offsetofend(struct vfio_iommu_type1_dma_map, size),
+	},
 };
 
-static int fill_unmap(FIXTURE_DATA(size) *self, void *arg)
+static int fill_unmap(struct objects *o, void *arg)
 {
 	struct vfio_iommu_type1_dma_unmap *unmap = arg;
 
 	unmap->iova = IOVA;
 	unmap->size = T1_PAGE;
-	return self->c.fd;
+	return o->c.fd;
 }
 
 FIXTURE_VARIANT_ADD(size, iommu_unmap_dma) {
-	.request = VFIO_IOMMU_UNMAP_DMA, .fill = fill_unmap,
-	.size = offsetofend(struct vfio_iommu_type1_dma_unmap, size),
+	.r = {
+		.number = VFIO_IOMMU_UNMAP_DMA, .fill = fill_unmap,
+		.size = offsetofend(struct vfio_iommu_type1_dma_unmap, size),
+	},
 };
 
-static int fill_dirty_pages(FIXTURE_DATA(size) *self, void *arg)
+static int fill_dirty_pages(struct objects *o, void *arg)
 {
 	struct vfio_iommu_type1_dirty_bitmap *dirty = arg;
 
 	dirty->flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_START;
-	return self->c.fd;
+	return o->c.fd;
 }
 
-static void undo_dirty_pages(FIXTURE_DATA(size) *self)
+static void undo_dirty_pages(struct objects *o)
 {
-	T1_ASSERT_OK(__t1_dirty_pages(&self->c, VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP, 0, 0, NULL));
+	T1_ASSERT_OK(__t1_dirty_pages(&o->c, VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP, 0, 0, NULL));
 }
 
 FIXTURE_VARIANT_ADD(size, iommu_dirty_pages) {
-	.request = VFIO_IOMMU_DIRTY_PAGES, .fill = fill_dirty_pages, .undo = undo_dirty_pages,
-	.size = offsetofend(struct vfio_iommu_type1_dirty_bitmap, flags),
+	.r = {
+		.number = VFIO_IOMMU_DIRTY_PAGES,
+		.fill = fill_dirty_pages, .undo = undo_dirty_pages,
+		.size = offsetofend(struct vfio_iommu_type1_dirty_bitmap, flags),
+	},
 };
 
-static int fill_pasid(FIXTURE_DATA(size) *self, void *arg)
+static int fill_pasid(struct objects *o, void *arg)
 {
 	struct vfio_iommu_type1_pasid_request *req = arg;
 
 	req->flags = VFIO_IOMMU_PASID_REQUEST_ALLOC;
 	req->min = 9;
 	req->max = 9;
-	return self->c.fd;
+	return o->c.fd;
 }
 
-static void undo_pasid(FIXTURE_DATA(size) *self)
+static void undo_pasid(struct objects *o)
 {
-	T1_ASSERT(__t1_pasid_free(&self->c, 9, 9) == 1);
+	T1_ASSERT(__t1_pasid_free(&o->c, 9, 9) == 1);
 }
 
 FIXTURE_VARIANT_ADD(size, iommu_pasid_request) {
-	.request = VFIO_IOMMU_PASID_REQUEST, .fill = fill_pasid, .undo = undo_pasid,
-	.size = sizeof(struct vfio_iommu_type1_pasid_request),
+	.r = {
+		.number = VFIO_IOMMU_PASID_REQUEST, .fill = fill_pasid, .undo = undo_pasid,
+		.size = sizeof(struct vfio_iommu_type1_pasid_request),
+	},
 };
 
-static int fill_group(FIXTURE_DATA(size) *self, void *arg)
+static int fill_group(struct objects *o, void *arg)
 {
-	return self->dev.group->fd;
+	return o->dev.group->fd;
 }
 
 FIXTURE_VARIANT_ADD(size, group_get_status) {
-	.request = VFIO_GROUP_GET_STATUS, .fill = fill_group,
-	.size = sizeof(struct vfio_group_status),
+	.r = {
+		.number = VFIO_GROUP_GET_STATUS, .fill = fill_group,
+		.size = sizeof(struct vfio_group_status),
+	},
 };
 
-static int fill_device(FIXTURE_DATA(size) *self, void *arg)
+static int fill_device(struct objects *o, void *arg)
 {
-	return self->dev.fd;
+	return o->dev.fd;
 }
 
 FIXTURE_VARIANT_ADD(size, device_get_info) {
-	.request = VFIO_DEVICE_GET_INFO, .fill = fill_device, .capabilities = true,
-	.size = offsetofend(struct vfio_device_info, num_irqs),
+	.r = {
+		.number = VFIO_DEVICE_GET_INFO, .fill = fill_device, .capabilities = true,
+		.size = offsetofend(struct vfio_device_info, num_irqs),
+	},
 };
 
 FIXTURE_VARIANT_ADD(size, device_get_region_info) {
-	.request = VFIO_DEVICE_GET_REGION_INFO, .fill = fill_device, .capabilities = true,
-	.size = sizeof(struct vfio_region_info),
+	.r = {
+		.number = VFIO_DEVICE_GET_REGION_INFO, .fill = fill_device, .capabilities = true,
+		.size = sizeof(struct vfio_region_info),
+	},
 };
 
 FIXTURE_VARIANT_ADD(size, device_get_irq_info) {
-	.request = VFIO_DEVICE_GET_IRQ_INFO, .fill = fill_device,
-	.size = sizeof(struct vfio_irq_info),
+	.r = {
+		.number = VFIO_DEVICE_GET_IRQ_INFO, .fill = fill_device,
+		.size = sizeof(struct vfio_irq_info),
+	},
 };
 
 static void fill_irq(struct vfio_irq_set *set, int event)
@@ -165,103 +192,113 @@ static void fill_irq(struct vfio_irq_set *set, int event)
 	*(int *)set->data = event;
 }
 
-static int fill_set_irqs(FIXTURE_DATA(size) *self, void *arg)
+static int fill_set_irqs(struct objects *o, void *arg)
 {
-	fill_irq(arg, self->event);
-	return self->dev.fd;
+	fill_irq(arg, o->event);
+	return o->dev.fd;
 }
 
-static void undo_set_irqs(FIXTURE_DATA(size) *self)
+static void undo_set_irqs(struct objects *o)
 {
 	char arg[sizeof(struct vfio_irq_set) + sizeof(int)];
 	struct vfio_irq_set *set = (void *)arg;
 
 	set->argsz = sizeof(arg);
 	fill_irq(set, -1);
-	T1_ASSERT(!ioctl(self->dev.fd, VFIO_DEVICE_SET_IRQS, set));
+	T1_ASSERT(!ioctl(o->dev.fd, VFIO_DEVICE_SET_IRQS, set));
 }
 
 FIXTURE_VARIANT_ADD(size, device_set_irqs) {
-	.request = VFIO_DEVICE_SET_IRQS, .fill = fill_set_irqs, .undo = undo_set_irqs,
-	.size = sizeof(struct vfio_irq_set) + sizeof(int),
+	.r = {
+		.number = VFIO_DEVICE_SET_IRQS, .fill = fill_set_irqs, .undo = undo_set_irqs,
+		.size = sizeof(struct vfio_irq_set) + sizeof(int),
+	},
 };
 
-static int fill_ioeventfd(FIXTURE_DATA(size) *self, void *arg)
+static int fill_ioeventfd(struct objects *o, void *arg)
 {
 	struct vfio_device_ioeventfd *req = arg;
 
 	req->flags = VFIO_DEVICE_IOEVENTFD_32;
-	req->offset = t1_bar_offset(&self->dev, 2, 0x80);
-	req->fd = self->event;
-	return self->dev.fd;
+	req->offset = t1_bar_offset(&o->dev, 2, 0x80);
+	req->fd = o->event;
+	return o->dev.fd;
 }
 
-static void undo_ioeventfd(FIXTURE_DATA(size) *self)
+static void undo_ioeventfd(struct objects *o)
 {
 	struct vfio_device_ioeventfd req = { .argsz = sizeof(req) };
 
-	fill_ioeventfd(self, &req);
+	fill_ioeventfd(o, &req);
 	req.fd = -1;
-	T1_ASSERT(!ioctl(self->dev.fd, VFIO_DEVICE_IOEVENTFD, &req));
+	T1_ASSERT(!ioctl(o->dev.fd, VFIO_DEVICE_IOEVENTFD, &req));
 }
 
 FIXTURE_VARIANT_ADD(size, device_ioeventfd) {
-	.request = VFIO_DEVICE_IOEVENTFD, .fill = fill_ioeventfd, .undo = undo_ioeventfd,
-	.size = offsetofend(struct vfio_device_ioeventfd, fd),
+	.r = {
+		.number = VFIO_DEVICE_IOEVENTFD, .fill = fill_ioeventfd, .undo = undo_ioeventfd,
+		.size = offsetofend(struct vfio_device_ioeventfd, fd),
+	},
 };
 
-static int fill_feature(FIXTURE_DATA(size) *self, void *arg)
+static int fill_feature(struct objects *o, void *arg)
 {
 	struct vfio_device_feature *feature = arg;
 
 	feature->flags = VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY;
-	return self->dev.fd;
+	return o->dev.fd;
 }
 
-static void undo_feature(FIXTURE_DATA(size) *self)
+static void undo_feature(struct objects *o)
 {
-	T1_ASSERT_OK(__t1_feature(&self->dev, VFIO_DEVICE_FEATURE_SET |
+	T1_ASSERT_OK(__t1_feature(&o->dev, VFIO_DEVICE_FEATURE_SET |
 				  VFIO_DEVICE_FEATURE_LOW_POWER_EXIT));
 }
 
 FIXTURE_VARIANT_ADD(size, feature_low_power_entry) {
-	.request = VFIO_DEVICE_FEATURE, .fill = fill_feature, .undo = undo_feature,
-	.size = sizeof(struct vfio_device_feature),
+	.r = {
+		.number = VFIO_DEVICE_FEATURE, .fill = fill_feature, .undo = undo_feature,
+		.size = sizeof(struct vfio_device_feature),
+	},
 };
 
-static int fill_wakeup(FIXTURE_DATA(size) *self, void *arg)
+static int fill_wakeup(struct objects *o, void *arg)
 {
 	struct vfio_device_feature *feature = arg;
 	struct vfio_device_low_power_entry_with_wakeup *entry = (void *)feature->data;
 
 	feature->flags = VFIO_DEVICE_FEATURE_SET |
 			 VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP;
-	entry->wakeup_eventfd = self->event;
-	return self->dev.fd;
+	entry->wakeup_eventfd = o->event;
+	return o->dev.fd;
 }
 
 FIXTURE_VARIANT_ADD(size, feature_low_power_entry_with_wakeup) {
-	.request = VFIO_DEVICE_FEATURE, .fill = fill_wakeup, .undo = undo_feature,
-	.size = sizeof(struct vfio_device_feature) +
-		sizeof(struct vfio_device_low_power_entry_with_wakeup),
+	.r = {
+		.number = VFIO_DEVICE_FEATURE, .fill = fill_wakeup, .undo = undo_feature,
+		.size = sizeof(struct vfio_device_feature) +
+			sizeof(struct vfio_device_low_power_entry_with_wakeup),
+	},
 };
 
-static int fill_pasid_get(FIXTURE_DATA(size) *self, void *arg)
+static int fill_pasid_get(struct objects *o, void *arg)
 {
 	struct vfio_device_feature *feature = arg;
 
 	/* There is nothing to get before the device may use one. */
-	if (!self->allowed) {
-		t1_pasid_alloc(&self->c, 10, 10);
-		t1_pasid_allow(&self->vtest, 10, IOVA, T1_PAGE);
-		self->allowed = true;
+	if (!o->allowed) {
+		t1_pasid_alloc(&o->c, 10, 10);
+		t1_pasid_allow(&o->vtest, 10, IOVA, T1_PAGE);
+		o->allowed = true;
 	}
 	feature->flags = VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_PASID;
-	return self->vtest.fd;
+	return o->vtest.fd;
 }
 
 FIXTURE_VARIANT_ADD(size, feature_pasid) {
-	.request = VFIO_DEVICE_FEATURE, .fill = fill_pasid_get, .size = T1_PASID_ARGSZ,
+	.r = {
+		.number = VFIO_DEVICE_FEATURE, .fill = fill_pasid_get, .size = T1_PASID_ARGSZ,
+	},
 };
 
 FIXTURE_SETUP(size)
@@ -270,91 +307,90 @@ FIXTURE_SETUP(size)
 
 	if (!name)
 		T1_SKIP("%s", T1_VTEST_HINT);
-	t1_container_open(&self->c);
-	t1_device_open(&self->edu, &self->c, t1_require(T1_EDU, 0));
-	t1_device_open(&self->dev, &self->c, t1_require(T1_IVSHMEM, 0));
-	t1_vtest_open(&self->vtest, &self->c, name);
-	t1_set_command(&self->dev, PCI_COMMAND_MEMORY, true);
-	self->event = eventfd(0, EFD_CLOEXEC);
-	ASSERT_LE(0, self->event);
-	self->ram = mmap(NULL, T1_PAGE, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, self->ram);
-	self->page = mmap(NULL, 2 * T1_PAGE, PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, self->page);
-	ASSERT_EQ(0, mprotect(self->page + T1_PAGE, T1_PAGE, PROT_NONE));
+	t1_container_open(&self->o.c);
+	t1_device_open(&self->o.edu, &self->o.c, t1_require(T1_EDU, 0));
+	t1_device_open(&self->o.dev, &self->o.c, t1_require(T1_IVSHMEM, 0));
+	t1_vtest_open(&self->o.vtest, &self->o.c, name);
+	t1_set_command(&self->o.dev, PCI_COMMAND_MEMORY, true);
+	self->o.event = eventfd(0, EFD_CLOEXEC);
+	ASSERT_LE(0, self->o.event);
+	self->o.ram = mmap(NULL, T1_PAGE, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->o.ram);
+	self->o.page = mmap(NULL, 2 * T1_PAGE, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->o.page);
+	ASSERT_EQ(0, mprotect(self->o.page + T1_PAGE, T1_PAGE, PROT_NONE));
 }
 
 FIXTURE_TEARDOWN(size)
 {
-	munmap(self->page, 2 * T1_PAGE);
-	munmap(self->ram, T1_PAGE);
-	close(self->event);
-	t1_vtest_close(&self->vtest);
-	t1_device_close(&self->dev);
-	t1_device_close(&self->edu);
-	t1_container_close(&self->c);
+	munmap(self->o.page, 2 * T1_PAGE);
+	munmap(self->o.ram, T1_PAGE);
+	close(self->o.event);
+	t1_vtest_close(&self->o.vtest);
+	t1_device_close(&self->o.dev);
+	t1_device_close(&self->o.edu);
+	t1_container_close(&self->o.c);
 }
 
 /* The call with @argsz and @size bytes that end with the page */
-static int call(FIXTURE_DATA(size) *self, const FIXTURE_VARIANT(size) *variant,
-		__u32 argsz, __u32 size)
+static int call(struct objects *o, const struct request *r, __u32 argsz, __u32 size)
 {
-	char *arg = self->page + T1_PAGE - size, whole[256] = "";
-	int fd = variant->fill(self, whole);
+	char *arg = o->page + T1_PAGE - size, whole[256] = "";
+	int fd = r->fill(o, whole);
 
 	memcpy(whole, &argsz, sizeof(argsz));
-	memcpy(arg, whole, variant->size < size ? variant->size : size);
-	return ioctl(fd, variant->request, arg) ? -errno : 0;
+	memcpy(arg, whole, r->size < size ? r->size : size);
+	return ioctl(fd, r->number, arg) ? -errno : 0;
 }
 
-static void undo(FIXTURE_DATA(size) *self, const FIXTURE_VARIANT(size) *variant)
+static void undo(struct objects *o, const struct request *r)
 {
-	if (variant->undo)
-		variant->undo(self);
+	if (r->undo)
+		r->undo(o);
 }
 
 TEST_F(size, too_small)
 {
 	__u32 argsz;
 
-	for (argsz = 0; argsz < variant->size; argsz++)
-		EXPECT_EQ(-EINVAL, call(self, variant, argsz, variant->size));
+	for (argsz = 0; argsz < variant->r.size; argsz++)
+		EXPECT_EQ(-EINVAL, call(&self->o, &variant->r, argsz, variant->r.size));
 	/* Nothing was done: what would be refused a second time is not. */
-	EXPECT_EQ(0, call(self, variant, variant->size, variant->size));
-	undo(self, variant);
+	EXPECT_EQ(0, call(&self->o, &variant->r, variant->r.size, variant->r.size));
+	undo(&self->o, &variant->r);
 }
 
 /* Not a byte behind it is read or written. */
 TEST_F(size, exact)
 {
-	EXPECT_EQ(0, call(self, variant, variant->size, variant->size));
-	undo(self, variant);
-	EXPECT_EQ(-EFAULT, call(self, variant, variant->size, variant->size - 1));
+	EXPECT_EQ(0, call(&self->o, &variant->r, variant->r.size, variant->r.size));
+	undo(&self->o, &variant->r);
+	EXPECT_EQ(-EFAULT, call(&self->o, &variant->r, variant->r.size, variant->r.size - 1));
 }
 
-static void larger(struct __test_metadata *_metadata, FIXTURE_DATA(size) *self,
-		   const FIXTURE_VARIANT(size) *variant, char rest)
+static void larger(struct __test_metadata *_metadata, struct objects *o,
+		   const struct request *r, char rest)
 {
-	char *behind = self->page + T1_PAGE - MORE;
+	char *behind = o->page + T1_PAGE - MORE;
 	int i;
 
 	memset(behind, rest, MORE);
-	EXPECT_EQ(0, call(self, variant, variant->size + MORE, variant->size + MORE));
-	undo(self, variant);
-	for (i = 0; i < MORE && !variant->capabilities; i++)
+	EXPECT_EQ(0, call(o, r, r->size + MORE, r->size + MORE));
+	undo(o, r);
+	for (i = 0; i < MORE && !r->capabilities; i++)
 		EXPECT_EQ(rest, behind[i]);
 }
 
 TEST_F(size, larger_with_zeros)
 {
-	larger(_metadata, self, variant, 0);
+	larger(_metadata, &self->o, &variant->r, 0);
 }
 
 TEST_F(size, larger_with_garbage)
 {
-	larger(_metadata, self, variant, (char)REST);
+	larger(_metadata, &self->o, &variant->r, (char)REST);
 }
 
 TEST_HARNESS_MAIN
