@@ -7,6 +7,9 @@
 #define __VFIO_BASE_H__
 
 #include <linux/iommu.h>
+#include <linux/mm.h>
+#include <linux/sched.h>
+#include <linux/sched/mm.h>
 #include <linux/vfio.h>
 
 /* The callback of struct platform_driver that returns nothing */
@@ -24,6 +27,16 @@ static inline int vfio_base_iommu_map(struct iommu_domain *domain,
 				      size_t size, int prot, gfp_t gfp)
 {
 	return iommu_map(domain, iova, phys, size, prot);
+}
+
+/* Where the architecture puts a mapping; under mmap_lock */
+static inline unsigned long
+vfio_base_get_unmapped_area(struct file *filep, unsigned long addr,
+			    unsigned long len, unsigned long pgoff,
+			    unsigned long flags)
+{
+	return current->mm->get_unmapped_area(filep, addr, len, pgoff,
+					      flags);
 }
 
 #endif

@@ -22,6 +22,7 @@
 #include <linux/sched.h>
 #include <linux/vfio.h>
 
+#include "base.h"
 #include "vfio.h"
 
 /* Does the memory have a page of @size, at a multiple of @size? */
@@ -38,7 +39,7 @@ static unsigned long vfio_area_any(struct file *filep, unsigned long addr,
 				   unsigned long len, unsigned long pgoff,
 				   unsigned long flags)
 {
-	return current->mm->get_unmapped_area(filep, addr, len, pgoff, flags);
+	return vfio_base_get_unmapped_area(filep, addr, len, pgoff, flags);
 }
 
 /* An address that is congruent to @phys modulo @size, or an error */
@@ -77,7 +78,7 @@ unsigned long vfio_device_get_unmapped_area(struct file *filep,
 					    unsigned long flags)
 {
 	const unsigned long sizes[] = { PUD_SIZE, PMD_SIZE };
-	struct vfio_device *device = filep->private_data;
+	struct vfio_device *device = vfio_device_from_file(filep);
 	unsigned long area;
 	phys_addr_t phys;
 	unsigned int i;

@@ -7,6 +7,9 @@
 #define __VFIO_BASE_H__
 
 #include <linux/iommu.h>
+#include <linux/mm.h>
+#include <linux/sched.h>
+#include <linux/sched/mm.h>
 #include <linux/vfio.h>
 
 /* The callback of struct platform_driver that returns nothing */
@@ -23,6 +26,16 @@ static inline int vfio_base_iommu_map(struct iommu_domain *domain,
 				      size_t size, int prot, gfp_t gfp)
 {
 	return iommu_map(domain, iova, phys, size, prot, gfp);
+}
+
+/* Where the architecture puts a mapping; under mmap_lock */
+static inline unsigned long
+vfio_base_get_unmapped_area(struct file *filep, unsigned long addr,
+			    unsigned long len, unsigned long pgoff,
+			    unsigned long flags)
+{
+	return mm_get_unmapped_area(current->mm, filep, addr, len, pgoff,
+				    flags);
 }
 
 #endif
