@@ -18,7 +18,7 @@ passes "refresh with a shared patch that was renumbered" scripts/refresh
 passes "tells the other base" test -z "$(git status --porcelain)"
 
 # One commit that changes a hook, a file of ours, and brings in a new one.
-new=$(sed -n 's/^New: //p' patches/6.1/*/*.patch | grep '\.c$' | head -1)
+new=$(awk '/^New: .*\.c$/ && !n++ { print $2 }' patches/6.1/*/*.patch)
 echo "# hook" >>"$tree/drivers/vfio/Makefile"
 [[ -z $new ]] || echo "/* changed */" >>"$tree/$new"
 echo "echo new" >"$tree/tools/brand_new.sh"
