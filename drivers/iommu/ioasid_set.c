@@ -2,9 +2,9 @@
 /*
  * PASIDs with an owner.
  *
- * The number space gives a number to whoever asks. When those who ask are not
- * trusted, somebody has to know whose each one is, to limit how many one may
- * have, and to take them back. The objects:
+ * The number space gives a number to each caller. For callers that are not
+ * trusted, the owner of each number has to be known, and their count limited.
+ * All numbers of an owner have to come back. The objects:
  *
  *   pasid_owner  for example the address space of a process; has a quota
  *   pasid_pool   PASIDs that come and go together, for example those of a VFIO
@@ -55,8 +55,8 @@
 
 #define PASID_BATCH	64
 /*
- * A user who makes memory run out, or that of his memory cgroup, gets an error. Nobody
- * is killed for it, and the log stays as it is.
+ * Without memory, in the system or in its memory cgroup, a caller gets an
+ * error. No task is killed for it, and nothing is logged.
  */
 #define PASID_GFP	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
 

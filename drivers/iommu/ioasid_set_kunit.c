@@ -260,7 +260,7 @@ static void of_a_hypervisor(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, alloc(&w->pool, SOME, SOME), SOME);
 	KUNIT_EXPECT_TRUE(test, owns(&w->owner, SOME));
 
-	/* Given twice: whoever has it keeps it */
+	/* Given twice: the first owner keeps it */
 	KUNIT_EXPECT_EQ(test, alloc(&w->pool, SOME, SOME), -ENOSPC);
 	KUNIT_EXPECT_NE(test, hyper_freed, SOME);
 

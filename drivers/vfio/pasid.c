@@ -14,8 +14,8 @@
  * A container belongs to the mm that first asks through it. When an exec has
  * replaced that mm in the same process, the new one takes the old one's place,
  * with all containers: QEMU updates itself like that, and keeps its files. When
- * the mm is gone, whoever asks next takes the container over, with its PASIDs
- * and the share of the quota that its groups bring.
+ * the mm is gone, the next process that asks takes the container over, with its
+ * PASIDs and the share of the quota that its groups bring.
  *
  * When groups leave an owner, by detach or by a takeover, it loses what it has
  * beyond the new quota, newest first. Otherwise PASIDs would multiply while one

@@ -19,8 +19,8 @@
  * Locks, outermost first:
  *
  *   vfio_pasid_uses.lock   serialises the driver's callbacks. Held while these
- *                          wait for memory of the device's user, so only his
- *                          own calls and the device's worker take it.
+ *                          wait for memory of the device's user, so only the
+ *                          user's calls and the device's worker take it.
  *   the backend's locks, those of pasid.c
  *   vfio_pasid_users_lock  for the notifier, which must not sleep; outside of
  *                          pasid_lock (ioasid_set.c) and of xarray locks only
@@ -28,9 +28,9 @@
  * The worker is queued while there is a use, and uses end with the last file, in
  * vfio_pasid_uses_end(), which is why that one flushes it.
  *
- * An access that waits for the container's lock cannot be broken off, and a user
- * can hold that lock for as long as he likes. So one who shares his container with
- * another process can make it wait, here as in everything else that it does there.
+ * An access that waits for the container's lock cannot be broken off. A process
+ * can hold that lock indefinitely. So processes that share a container can make
+ * each other wait, here as in all other operations on the container.
  */
 
 #include <linux/ioasid_set.h>

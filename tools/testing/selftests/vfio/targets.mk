@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Tests of the type1 backend. A Makefile includes this after lib.mk; custom
-# programs, because whoever includes it may have rules for TEST_GEN_PROGS.
+# programs, because the Makefile may have its own rules for TEST_GEN_PROGS.
 
 # Where what is tested by programs: BARs and devices that have them, device memory as a
 # target of DMA, PASIDs, what a container maps, and all of it at random. Besides, bench/

@@ -38,8 +38,8 @@ mkdir -p "/lib/modules/$release"
 mount --bind "$modules" "/lib/modules/$release"
 modprobe -a vfio vfio_iommu_type1 vfio-pci || fail "cannot load the VFIO modules from $modules"
 
-# After a suspend, virtio's 9p does not come back in 6.1 unless it was kept awake, and
-# whoever as much as closes a file of the host's then waits for ever.
+# After a suspend, virtio's 9p does not come back in 6.1 unless it was kept awake. Any
+# operation on a file of the host, even a close, then waits for ever.
 if [[ -e /sys/power/state ]] && ! modprobe -q vfio_test_awake; then
 	touch /run/power-state
 	mount -o bind,ro /run/power-state /sys/power/state
@@ -60,7 +60,7 @@ echo ready >&9
 setsid -w "${argv[@]}" </dev/null >/run/out 2>/run/err 9>&-
 status=$?
 
-# Whoever the command left running may hold the pipes open for ever.
+# Processes that the command left running may hold the pipes open for ever.
 for _ in {1..20}; do
 	# shellcheck disable=SC2086 # two numbers
 	kill -0 $cats 2>/dev/null || break

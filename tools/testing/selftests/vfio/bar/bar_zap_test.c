@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Every mapping of a BAR goes when the device's memory does: whoever made it,
- * from which file, wherever it was moved, cut or inherited to.
+ * Every mapping of a BAR goes when the device's memory goes off: of any process
+ * and any file, also after the mapping was moved, cut or inherited.
  *
  * Fails on stock 6.1:
  *  - every_process: fork() copies page table entries of a VMA that is not on the

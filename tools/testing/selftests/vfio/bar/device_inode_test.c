@@ -272,7 +272,7 @@ TEST_F(inode, request)
 	close(fd);
 }
 
-/* Who cannot be told keeps it until he lets go of it himself. */
+/* A user without an eventfd keeps the device until it closes the device. */
 TEST_F(inode, request_without_eventfd)
 {
 	pthread_t thread;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a user can do with a device as often as he likes does not fill the log.
+ * Operations that a user can repeat without limit do not fill the log.
  *
  * Fails on stock 6.1: each time prints a line.
  */

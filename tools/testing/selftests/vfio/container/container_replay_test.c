@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Mappings that were made while a container had no IOMMU, when the first group with
- * one comes: they are of the process that made them, whoever brings the group; and
- * memory that no IOMMU may translate to does not keep the group out.
+ * Mappings that were made while a container had no IOMMU, when the first group
+ * with one is added. They map memory of the process that made them, also if
+ * another process adds the group. Memory that no IOMMU may translate to does
+ * not keep the group out.
  *
  * On stock 6.1 a device reaches memory of the process that brought the group.
  */

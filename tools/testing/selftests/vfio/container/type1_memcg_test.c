@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a user can make the kernel allocate as often as he likes is charged to his
- * memory cgroup, and the cgroup's limit is the end of it: calls fail, and nobody is
+ * Memory that a user can make the kernel allocate without limit is charged to
+ * the user's memory cgroup. At the cgroup's limit calls fail, and no task is
  * killed. Takes root and cgroup2.
  *
  * Fails on stock 6.1: DMA mappings are charged to nobody, and there are no PASIDs. Those

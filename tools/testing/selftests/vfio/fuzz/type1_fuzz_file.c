@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The files that a process has, opened and closed.
- * Whoever takes a file out of its place, by one atomic exchange, closes it.
+ * The thread that takes a file out of its place, by one atomic exchange, closes
+ * it.
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -127,8 +127,8 @@ int __t1_feature(struct t1_device *dev, __u32 feature);
 /* Have the host recover from an error, after it has dealt with the one before. */
 int t1_inject_error(const char *bdf, __u32 status);
 /*
- * Recovery goes on after it told the user, with the device locked: whoever opens or
- * resets the device then gets EAGAIN.
+ * Recovery goes on after it told the user, with the device locked: an open or a
+ * reset of the device then fails with EAGAIN.
  */
 void t1_let_recovery_end(void);
 /* The same after several errors, of which some can be one */

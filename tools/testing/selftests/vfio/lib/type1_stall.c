@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A page that is not there yet: whoever touches it first, the kernel on behalf
- * of a system call included, waits until the test says what it contains. With it,
- * a thread is made to hold a container's lock for as long as a test likes.
+ * A page that is not there yet. The first access to it waits until the test
+ * provides its contents, also an access by the kernel in a system call. By
+ * this, a test makes a thread hold a container's lock indefinitely.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -45,7 +45,7 @@ FIXTURE_SETUP(device)
 	t1_pasid_alloc(&self->c, 5, 5);
 }
 
-/* Nothing is lost: whoever comes next gets every number. */
+/* Nothing is lost: the next owner gets every number. */
 FIXTURE_TEARDOWN(device)
 {
 	struct t1_container c;

@@ -83,7 +83,7 @@ TEST_F(owner, death)
 	T1_IN_CHILD(T1_ASSERT(__t1_pasid_free(c, 7, 7) == -EPERM));
 }
 
-/* The capability speaks of the owner, whoever asks. */
+/* The capability tells the state of the owner to every caller. */
 TEST_F(owner, info_of_another)
 {
 	struct t1_container *c = &self->container;

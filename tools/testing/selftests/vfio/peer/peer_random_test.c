@@ -75,7 +75,7 @@ static void target_open(struct target *t)
 	int ret;
 
 	t1_container_open(&t->c);
-	/* Whoever is mapping its memory right now keeps the device for a moment more. */
+	/* A thread that maps its memory holds the device a moment longer. */
 	do {
 		ret = __t1_device_open(&t->dev, &t->c, t->bdf);
 	} while (ret == -EBUSY && !usleep(100));

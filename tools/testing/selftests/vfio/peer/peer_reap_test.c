@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A device is released while its mapping's container is busy: the translation is
- * cut, the mapping waits to be reaped. Whoever gets the container's lock next
- * reaps it first and never sees it; if nobody comes, a worker does.
+ * A device is released while its mapping's container is busy: the translation
+ * is cut, and the mapping waits to be reaped. The next task that gets the
+ * container's lock reaps it first and never sees it. Without such a task, a
+ * worker reaps it.
  *
  * The one that shall come next waits for the lock before the device is released,
  * so that it is there before the worker.

@@ -43,7 +43,7 @@ FIXTURE_VARIANT_ADD(size, large) { .pages = LARGE };
 FIXTURE_VARIANT_ADD(size, not_congruent) { .shift = T1_PAGE, .pages = 1 };
 FIXTURE_VARIANT_ADD(size, disable_hugepages) { .small = true, .pages = 1 };
 
-/* As for whoever maps a BAR when the module has that parameter */
+/* Maps as with that value of the module's parameter */
 static int map_with(struct t1_container *c, bool small, void *bar, __u64 iova, __u64 size)
 {
 	char before[8];
@@ -248,8 +248,8 @@ TEST_F(size, between_ram)
 }
 
 /*
- * A walk lets go after each range of small pages that were asked for, and here it
- * waits after the first. Whoever comes then finds a mapping in two states.
+ * A walk lets go after each range of small pages that were asked for. Here it
+ * waits after the first one. Another task then finds a mapping in two states.
  */
 static void memory_off(void *arg)
 {
