@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/// The offset of a VMA is the device's address space: whoever writes it in a VFIO
-/// driver hides the mapping from everything that zaps by range.
+/// The offset of a VMA is the index into the device's address space. A write to it in
+/// a VFIO driver hides the mapping from all zaps by range.
 
 virtual report
 

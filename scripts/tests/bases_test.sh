@@ -46,7 +46,7 @@ for base in $(cd patches && printf '%s\n' */series | cut -d/ -f1); do
 	refuses "what is missing for base $base" "'deb' is there for base 6.1 only" scripts/deb
 done
 
-# Whoever has told git no name gets mails without sign-off, and is told so.
+# Without a name in git's configuration, mails have no sign-off, and a note says so.
 export BASE=6.1 GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1
 passes "apply without a name" scripts/apply
 output=$(scripts/series 2>&1 >/dev/null || true)

@@ -9,7 +9,7 @@ work=$(mktemp -d /var/tmp/vfio-series-test.XXXXXX)
 chmod 755 "$work"
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM HUP
-# What the caller chose for his own build is no part of the tests.
+# Settings of the caller's own build are no part of the tests.
 unset MAKEFLAGS MAKELEVEL BASE BASE_VERSION FLAVOUR ARCH FORCE
 export VFIO_SERIES_CACHE=${VFIO_SERIES_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vfio-series}
 export GIT_AUTHOR_NAME=test GIT_AUTHOR_EMAIL=test@localhost
