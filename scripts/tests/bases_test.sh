@@ -3,17 +3,22 @@
 # The series applies to the oldest base it is for and to the newest that the archive has,
 # without fuzz, and the mails make the same tree as the patches. On the oldest one
 # it compiles as well; the newest is what all other checks are for. Of another base than
-# the default, the modules compile for Debian's newest kernel.
+# the default, the modules compile for Debian's newest kernel. A base that is newer than all
+# that were tried is tried with the patches of the newest of these.
 . "$(dirname "$0")/tap.sh"
 
 for base in $(cd patches && printf '%s\n' */series | cut -d/ -f1); do
 	export BASE=$base
 	tree=$work/repo/build/linux-$base
-	oldest=$(<"patches/$base/oldest")
-	mapfile -t versions < <(apt-cache madison "linux-source-$base" | awk '{ print $3 }' |
-		sort -uV | while read -r version; do
-			dpkg --compare-versions "$version" lt "$oldest" || echo "$version"
-		done)
+	mapfile -t newer < <(scripts/base --newer 2>/dev/null)
+	for package in "${newer[@]}"; do
+		if output=$(BASE_VERSION=${package#* } scripts/apply 2>&1); then
+			result 0 "apply to $package, newer than was tried"
+		else
+			skip "apply to $package" "newer than was tried: $(tail -n 1 <<<"$output")"
+		fi
+	done
+	mapfile -t versions < <(scripts/base --versions 2>/dev/null)
 	if ((!${#versions[@]})); then
 		skip "apply to linux-source-$base" "apt does not know it"
 		continue
@@ -36,6 +41,9 @@ for base in $(cd patches && printf '%s\n' */series | cut -d/ -f1); do
 	passes "refresh of $base" scripts/refresh
 	passes "changes no file" test -z "$(git status --porcelain)"
 	[[ $base != 6.1 ]] || continue
+	refuses "what is missing for base $base" "'deb' is there for base 6.1 only" scripts/deb
+	[[ ! -f patches/$base/suites ]] ||
+		refuses "modules for base $base" "'modules' is not there for base $base yet" scripts/modules
 	if ! kernel=$(scripts/debian-kernel 2>/dev/null) || [[ $kernel != "$base".* ]]; then
 		skip "modules for Debian's kernel $base" "apt does not know it"
 		continue
@@ -43,7 +51,6 @@ for base in $(cd patches && printf '%s\n' */series | cut -d/ -f1); do
 	passes "modules for Debian's kernel ${kernel%% *}" scripts/modules
 	refuses "modules for a kernel of another base" "the modules of base 6\.1 do not fit a kernel $base" \
 		env BASE=6.1 KERNEL="${kernel%% *}" scripts/modules
-	refuses "what is missing for base $base" "'deb' is there for base 6.1 only" scripts/deb
 done
 
 # Without a name in git's configuration, mails have no sign-off, and a note says so.
