@@ -48,8 +48,8 @@ choices() { (cd "$1" && printf '%s\n' *"${2:-}") | sed "s|${2:-}\$||" | paste -s
 
 [[ -f patches/$BASE/series ]] ||
 	die "unknown base '$BASE': choose one of: $(choices patches /series)"
-[[ -f scripts/flavours/$FLAVOUR.config ]] ||
-	die "unknown flavour '$FLAVOUR': choose one of: $(choices scripts/flavours .config)"
+[[ -f scripts/data/flavours/$FLAVOUR.config ]] ||
+	die "unknown flavour '$FLAVOUR': choose one of: $(choices scripts/data/flavours .config)"
 [[ $ARCH == x86_64 ]] ||
 	die "unknown architecture '$ARCH': choose x86_64"
 
