@@ -39,8 +39,8 @@ out:
 }
 END
 git add -A
-passes "good code passes" test -z "$(scripts/lint-source good.c)"
-output=$(scripts/lint-source bad.c || true)
+passes "good code passes" test -z "$(scripts/lib/lint-source good.c)"
+output=$(scripts/lib/lint-source bad.c || true)
 passes "a name that does not exist" grep -q "a comment names vfio_imaginary()" <<<"$output"
 passes "guard() and goto" grep -q "vfio_mixed() mixes guard() and goto" <<<"$output"
 passes "a lock without a word" grep -q "struct bad does not say what its lock protects" <<<"$output"
@@ -84,8 +84,8 @@ static const struct vfio_device_ops good_ops = {
 	.peer_range = bad_peer_range,
 };
 END
-passes "a good driver passes" test -z "$(scripts/lint-drivers good.c)"
-output=$(scripts/lint-drivers bad.c)
+passes "a good driver passes" test -z "$(scripts/lib/lint-drivers good.c)"
+output=$(scripts/lib/lint-drivers bad.c)
 passes "a driver that writes vm_pgoff, twice" \
 	test "$(grep -c "bad.c: a VFIO driver must not write vm_pgoff" <<<"$output")" = 2
 passes "a driver that does not tell what memory is mapped" \
@@ -93,10 +93,10 @@ passes "a driver that does not tell what memory is mapped" \
 passes "and nothing else" test "$(wc -l <<<"$output")" = 3
 
 vfio=tools/testing/selftests/vfio
-passes "every test is run" test -z "$(scripts/lint-tests)"
+passes "every test is run" test -z "$(scripts/lib/lint-tests)"
 touch $vfio/bar/{new_test.c,new_fail_nth.c,no_program.c} $vfio/new_test.sh
 sed -i '/^bar_zap /d; s/| peer_dma_test$/| peer_gone_test -v/' $vfio/run_vm_tests.sh
-output=$(scripts/lint-tests)
+output=$(scripts/lib/lint-tests)
 for name in new_test new_fail_nth new_test.sh bar_zap_test peer_dma_test; do
 	passes "$name is in no table" grep -qx "$name: run_vm_tests.sh does not run it" <<<"$output"
 done
@@ -125,20 +125,20 @@ int direct(void)
 END
 gcc -O2 -fno-ipa-ra -fcf-protection=none -c sites.c
 echo "allocates kmalloc_\w+" >sites.list
-output=$(scripts/fail-sites sites.list sites.o </dev/null || true)
+output=$(scripts/lib/fail-sites sites.list sites.o </dev/null || true)
 passes "a call that never failed" grep -q "^# no test lets kmalloc_trace() fail at direct+" <<<"$output"
 passes "also behind a jump" grep -q "^# no test lets jumps() fail at through_jump+" <<<"$output"
 passes "without any failure" grep -q "^not ok 1 " <<<"$output"
 sed -n 's/^# no test lets .* fail at/# failed in/p' <<<"$output" >seen
-passes "when both have failed, all is well" scripts/fail-sites sites.list sites.o <seen
-output=$(grep -v direct seen | scripts/fail-sites sites.list sites.o || true)
+passes "when both have failed, all is well" scripts/lib/fail-sites sites.list sites.o <seen
+output=$(grep -v direct seen | scripts/lib/fail-sites sites.list sites.o || true)
 passes "when one has not, that one is reported" test "$(grep "^not ok" <<<"$output")" = "not ok 2 - direct(): 0 of 1 calls fail"
 echo "exempt direct kmalloc_trace a reason" >>sites.list
-output=$(scripts/fail-sites sites.list sites.o <seen || true)
+output=$(scripts/lib/fail-sites sites.list sites.o <seen || true)
 passes "an exemption that is not needed" grep -q "need not exempt kmalloc_trace() in direct()" <<<"$output"
 passes "is only told" grep -q "^1..3" <<<"$output"
-passes "one that is" scripts/fail-sites sites.list sites.o < <(grep -v direct seen)
+passes "one that is" scripts/lib/fail-sites sites.list sites.o < <(grep -v direct seen)
 echo "exempt direct other a reason" >>sites.list
-refused=$(scripts/fail-sites sites.list sites.o <seen || true)
+refused=$(scripts/lib/fail-sites sites.list sites.o <seen || true)
 passes "one of a call that is not there" grep -q "^not ok 4 .*exempts other() in direct()" <<<"$refused"
 finish

@@ -19,26 +19,26 @@ refuses "an old QEMU" "QEMU 5.2.0 is too old: install qemu-system-x86 7.2" \
 fake apt-get 'exit 100'
 mkdir "$work/cache"
 offline=(env PATH="$work/bin:$PATH" VFIO_SERIES_CACHE="$work/cache")
-output=$("${offline[@]}" scripts/base 2>&1 | grep -v downloading || true)
+output=$("${offline[@]}" scripts/lib/base 2>&1 | grep -v downloading || true)
 passes "no network and no base says what to do" grep -q "^base: cannot download .*check the network" <<<"$output"
 passes "in one line" test "$(wc -l <<<"$output")" = 1
 passes "and leaves nothing behind" test -z "$(find "$work/cache" -name 'tmp.*')"
 passes "nor a tree" test ! -e build/linux-6.1
 
-base=$(scripts/base)
+base=$(scripts/lib/base)
 mkdir -p "$work/cache/base"
 for old in 6.1.9-1 6.1.10-1; do
 	cp -al "$base" "$work/cache/base/linux-source-6.1_${old}_0" 2>/dev/null ||
 		cp -a "$base" "$work/cache/base/linux-source-6.1_${old}_0"
 done
-output=$("${offline[@]}" scripts/base 2>&1 >"$work/base")
+output=$("${offline[@]}" scripts/lib/base 2>&1 >"$work/base")
 passes "no network and a cached base says which" grep -q "using the cached linux-source-6.1_6.1.10-1" <<<"$output"
 passes "and takes the newest" test "$(cat "$work/base")" = "$work/cache/base/linux-source-6.1_6.1.10-1_0"
 rm -rf "$work/cache"
 
 if mkdir "$work/cache" && mount -t tmpfs -o size=1m tmpfs "$work/cache" 2>/dev/null; then
 	refuses "no space in the cache" "needs 1000, so free some or set VFIO_SERIES_CACHE" \
-		env VFIO_SERIES_CACHE="$work/cache" scripts/base
+		env VFIO_SERIES_CACHE="$work/cache" scripts/lib/base
 	passes "writes nothing there" test -z "$(find "$work/cache" -type f)"
 	umount "$work/cache"
 else

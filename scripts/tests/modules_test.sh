@@ -18,7 +18,7 @@ on_debian() { "$1" -k build/modules-debian/bzImage -m "$2" "${@:3}"; }
 refuses "an unknown kernel" "neither this host nor apt has a kernel 5.4.0-1-amd64 .*choose one of: debian" \
 	env KERNEL=5.4.0-1-amd64 scripts/modules
 
-if ! kernel=$(scripts/debian-kernel 2>"$work/why"); then
+if ! kernel=$(scripts/lib/debian-kernel 2>"$work/why"); then
 	skip "modules on Debian's kernel" "$(<"$work/why")"
 	finish
 fi

@@ -6,7 +6,7 @@
 small_base
 
 # shellcheck disable=SC2016	# bash -c expands it
-settings='. scripts/lib.sh; echo $BASE $FLAVOUR $ARCH $VM_MEMORY $VM_CPUS'
+settings='. scripts/lib/lib.sh; echo $BASE $FLAVOUR $ARCH $VM_MEMORY $VM_CPUS'
 value() { env "$@" bash -c "$settings" scripts/test; }
 
 passes "apply" scripts/apply

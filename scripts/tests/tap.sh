@@ -86,7 +86,7 @@ small_base()
 {
 	local real small
 
-	real=$(scripts/base)
+	real=$(scripts/lib/base)
 	small=$work/cache/base/${real##*/}
 	mkdir -p "$work/cache/base"
 	git init -q --bare -b base "$small"
@@ -95,7 +95,7 @@ small_base()
 		sed -n 's|^--- a/||p' patches/6.1/*/*.patch
 		printf '%s\n' scripts arch/x86/Makefile drivers/vfio/mdev/Makefile
 	} | sort -u | xargs -d '\n' git -C "$real" archive --prefix=linux/ base -- |
-		scripts/tar-to-git "linux-source-6.1 small" |
+		scripts/lib/tar-to-git "linux-source-6.1 small" |
 		git -C "$small" fast-import --quiet --done
 	export VFIO_SERIES_CACHE=$work/cache
 }

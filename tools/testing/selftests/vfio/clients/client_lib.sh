@@ -53,7 +53,7 @@ client_options() { # argument...
 	fi
 }
 
-# The programs are on this host, or unpacked for the machine by scripts/unpack.
+# The programs are on this host, or unpacked for the machine by scripts/lib/unpack.
 need_programs() { # packages, program...
 	local packages=$1 program
 	shift

@@ -10,7 +10,7 @@ inputs()
 	{
 		printf '%s\n' "$@"
 		{
-			printf '%s\n' scripts/stack.sh "$PATCHES/series" "$PATCHES/topics" MAINTAINERS
+			printf '%s\n' scripts/lib/stack.sh "$PATCHES/series" "$PATCHES/topics" MAINTAINERS
 			patch_list . | while read -r name; do
 				patch=$(patch_file . "$name")
 				echo "$patch"

@@ -12,7 +12,7 @@ unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES GIT_DIR GIT_WORK_TREE GIT_INDEX_F
 unset "${!GIT_AUTHOR_@}" "${!GIT_COMMITTER_@}"
 export LC_ALL=C
 
-ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 cd "$ROOT"
 
 say() { echo "$*"; }
@@ -115,7 +115,7 @@ chosen_kernel()
 
 	if [[ ${KERNEL:-} ]]; then
 		echo "$KERNEL"
-	elif ! found=$(scripts/debian-kernel); then
+	elif ! found=$(scripts/lib/debian-kernel); then
 		note "taking the full kernel instead of Debian's"
 		echo full
 	elif [[ $found != "$BASE".* ]]; then

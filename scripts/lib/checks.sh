@@ -36,7 +36,7 @@ only_new()
 	warnings <"$TMP/ours" >"$TMP/ours.warnings"
 	[[ -s $TMP/ours.warnings ]] || return 0
 
-	scripts/checkout "$stock" base
+	scripts/lib/checkout "$stock" base
 	"$@" "$stock" >"$TMP/stock" 2>&1 || echo "$1 fails in the stock kernel: $(tail -1 "$TMP/stock")"
 	comm -13 <(warnings <"$TMP/stock") "$TMP/ours.warnings"
 }
@@ -67,7 +67,7 @@ compile()
 	mapfile -t targets < <(dirs_of "$tree")
 	targets+=("$@")
 	(cd "$tree" && mkdir -p "$out" && cd "$out" && rm -rf "${targets[@]}") &&
-		STOCK=1 scripts/config "$tree" "$out" "${fragments[@]}" &&
+		STOCK=1 scripts/lib/config "$tree" "$out" "${fragments[@]}" &&
 		kmake "$tree" "$out" W=1 -k "${targets[@]}"
 }
 
