@@ -48,6 +48,7 @@ for base in $(cd patches && printf '%s\n' */series | cut -d/ -f1); do
 	refuses "what is missing for base $base" "'deb' is there for base 6.1 only" scripts/deb
 	[[ ! -f patches/$base/suites ]] ||
 		refuses "modules for base $base" "'modules' is not there for base $base yet" scripts/modules
+	[[ -f patches/$base/suites ]] || passes "its tests build" scripts/kselftests
 	if ! kernel=$(scripts/lib/debian-kernel 2>/dev/null) || [[ $kernel != "$base".* ]]; then
 		skip "modules for Debian's kernel $base" "apt does not know it"
 		continue
