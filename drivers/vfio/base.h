@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the files of this series need of the kernel, and kernels do in different
- * ways: each base of the series has its own version of this file.
+ * Interfaces of the kernel that the files of this series need, and that differ
+ * between kernels. Each base of the series has its own version of this file.
  */
 #ifndef __VFIO_BASE_H__
 #define __VFIO_BASE_H__
