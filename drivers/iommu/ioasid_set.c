@@ -108,11 +108,6 @@ static DECLARE_WORK(pasid_release_work, pasid_release_dead);
 
 static struct kmem_cache *pasid_cache;
 
-/* Not in a module for a kernel whose misc controller does not know PASIDs */
-static bool pasid_in_cgroup;
-module_param_named(cgroup, pasid_in_cgroup, bool, 0444);
-MODULE_PARM_DESC(cgroup, "PASIDs count for the misc cgroup (read only)");
-
 /* In unused memory, too, pool is NULL for those who have found it by number */
 static void pasid_construct(void *memory)
 {
@@ -903,8 +898,6 @@ static int __init pasid_init(void)
 	if (!pasid_cache)
 		return -ENOMEM;
 
-	/* Whatever was asked for */
-	pasid_in_cgroup = IS_ENABLED(CONFIG_CGROUP_MISC_PASID);
 	pasid_cgroup_set_capacity(PASID_NUMBER_MAX + 1);
 	return 0;
 }

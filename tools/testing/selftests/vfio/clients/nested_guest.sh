@@ -177,7 +177,7 @@ account_pasids() {
 	if [[ ! -e /sys/module/ioasid_set ]]; then
 		expect "host: PASIDs that a process gets" "1000, then: Disk quota exceeded" "no module ioasid_set"
 		return
-	elif [[ $(</sys/module/ioasid_set/parameters/cgroup) == N ]]; then
+	elif ! grep -q '^pasid ' /sys/fs/cgroup/misc.capacity; then
 		all=unknown none=unknown
 	fi
 	echo +misc >/sys/fs/cgroup/cgroup.subtree_control
