@@ -66,12 +66,14 @@ static bool may_set(const char *parameter)
 	return !__t1_write_file(parameter, now);
 }
 
-static void open_target(struct t1_target *target, const char *bdf, char **bar, __u64 *size)
+/* With its BAR, or that much of it */
+static void open_target(struct t1_target *target, const char *bdf, __u64 most,
+			char **bar, __u64 *size)
 {
 	t1_target_open(target, bdf, 2, 0);
 	*size = t1_bar_size(&target->dev, 2);
-	if (*size > SIZE)
-		*size = SIZE;
+	if (*size > most)
+		*size = most;
 	*bar = t1_bar_mmap(&target->dev, 2, 0, *size);
 }
 
@@ -89,7 +91,7 @@ FIXTURE_SETUP(size)
 	if (variant->small && !may_set(DISABLE_HUGEPAGES))
 		T1_SKIP("cannot set disable_hugepages: run as root");
 	t1_rig_open(&self->rig, edu);
-	open_target(&self->target, self->bdf, &self->bar, &self->size);
+	open_target(&self->target, self->bdf, SIZE, &self->bar, &self->size);
 	if (self->size < SIZE)
 		T1_SKIP("BAR 2 has %llu bytes and not %lu", self->size, SIZE);
 	self->iova = IOVA + variant->shift;
@@ -175,7 +177,7 @@ TEST_F(size, release)
 	close_target(&self->target, self->bar, self->size);
 	EXPECT_EQ(self->rig.avail - 1, t1_dma_avail(&self->rig.c));
 	EXPECT_FALSE(t1_rig_translates(&self->rig, self->iova + self->size - T1_PAGE));
-	open_target(&self->target, self->bdf, &self->bar, &self->size);
+	open_target(&self->target, self->bdf, SIZE, &self->bar, &self->size);
 	EXPECT_EQ(0, arriving(&self->rig, self->bar, self->iova, self->size));
 	ASSERT_EQ(0, map_with(&self->rig.c, variant->small, self->bar, self->iova, self->size));
 }
@@ -360,7 +362,7 @@ TEST_F(size, unmap_during_revoke)
 	EXPECT_TRUE(t1_race_overtaken());
 	t1_race_end(&race);
 	EXPECT_EQ(self->rig.avail - 1, t1_dma_avail(&self->rig.c));
-	open_target(&self->target, self->bdf, &self->bar, &self->size);
+	open_target(&self->target, self->bdf, SIZE, &self->bar, &self->size);
 	ASSERT_EQ(0, map_with(&self->rig.c, true, self->bar, self->iova, self->size));
 }
 
@@ -376,7 +378,7 @@ TEST(limit)
 
 	if (!may_set(DMA_ENTRY_LIMIT))
 		SKIP(return, "cannot set dma_entry_limit: run as root");
-	open_target(&target, bdf, &bar, &size);
+	open_target(&target, bdf, 2 * SIZE, &bar, &size);
 	t1_target_open(&other, other_bdf, 2, 0);
 	if (size < fits + PIECE)
 		SKIP(return, "BAR 2 has %llu bytes and not %llu", size, fits + PIECE);
