@@ -113,6 +113,7 @@ struct vfio_test_device {
 	struct vfio_test_pin pins[VFIO_TEST_MAX_PINS];
 	unsigned int npins;
 	unsigned int unmapping;
+	bool closing;		/* no job begins any more */
 };
 
 static struct vfio_test_device *to_vfio_test(struct vfio_device *vdev)
@@ -228,6 +229,9 @@ static u32 vfio_test_in_window(struct vfio_test_device *test,
 	if (job->iova < window->first || job->iova > window->last ||
 	    job->length - 1 > window->last - job->iova)
 		return VFIO_TEST_NO_WINDOW;
+#else
+	if (job->length - 1 > U64_MAX - job->iova)
+		return VFIO_TEST_NO_WINDOW;
 #endif
 	return VFIO_TEST_DONE;
 }
@@ -241,6 +245,8 @@ static u32 vfio_test_permitted(struct vfio_test_device *test,
 	lockdep_assert_held(&test->lock);
 	if (status != VFIO_TEST_DONE)
 		return status;
+	if (test->closing)
+		return VFIO_TEST_NO_MEMORY;
 	if ((job->command == VFIO_TEST_PIN || job->command == VFIO_TEST_HOLD) &&
 	    (test->unmapping || test->npins == VFIO_TEST_MAX_PINS))
 		return VFIO_TEST_NO_PIN;
@@ -399,6 +405,7 @@ static int vfio_test_open(struct vfio_device *vdev)
 
 	memset(test->mem, 0, VFIO_TEST_MEM_SIZE);
 	memset(&test->job, 0, sizeof(test->job));
+	test->closing = false;
 	thread = kthread_run(vfio_test_thread, test, "%s", dev_name(vdev->dev));
 	if (IS_ERR(thread))
 		return PTR_ERR(thread);
@@ -410,6 +417,10 @@ static void vfio_test_close(struct vfio_device *vdev)
 {
 	struct vfio_test_device *test = to_vfio_test(vdev);
 
+	/* kthread_stop() wakes the thread, which may find a job that was queued */
+	spin_lock(&test->lock);
+	test->closing = true;
+	spin_unlock(&test->lock);
 	vfio_test_reset(test);
 	cancel_delayed_work_sync(&test->timeout);
 	kthread_stop(test->thread);

@@ -16,6 +16,9 @@ shared=$(sed -n 's/^6\.1://p' patches/6.12/series | tail -n 1)
 sed -i "s|^6.1:$shared|6.1:${shared%%/*}/9999-${shared#*/????-}|" patches/6.12/series
 passes "refresh with a shared patch that was renumbered" scripts/refresh
 passes "tells the other base" test -z "$(git status --porcelain)"
+sed -i "s|^6.1:$shared|6.1:${shared%.patch}-gone.patch|" patches/6.12/series
+refuses "refresh without a patch that another base shares" "names 6.1:.*-gone.patch, which is gone" scripts/refresh
+git checkout -q patches/6.12/series
 
 # One commit that changes a hook, a file of ours, and brings in a new one.
 new=$(awk '/^New: .*\.c$/ && !n++ { print $2 }' patches/6.1/*/*.patch)
@@ -23,6 +26,9 @@ echo "# hook" >>"$tree/drivers/vfio/Makefile"
 [[ -z $new ]] || echo "/* changed */" >>"$tree/$new"
 echo "echo new" >"$tree/tools/brand_new.sh"
 chmod +x "$tree/tools/brand_new.sh"
+echo "later" >>patches/6.1/topics
+refuses "refresh with what came here later" "changed since .* was made" scripts/refresh
+git checkout -q patches/6.1/topics
 refuses "refresh with uncommitted changes" "uncommitted changes: commit or drop" scripts/refresh
 git -C "$tree" add -A
 commit_all -m "vfio: Change a hook, and more!" -m "Because." -m "Signed-off-by: A <a@b>"
