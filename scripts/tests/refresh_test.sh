@@ -19,6 +19,9 @@ passes "tells the other base" test -z "$(git status --porcelain)"
 sed -i "s|^6.1:$shared|6.1:${shared%.patch}-gone.patch|" patches/6.12/series
 refuses "refresh without a patch that another base shares" "names 6.1:.*-gone.patch, which is gone" scripts/refresh
 git checkout -q patches/6.12/series
+echo "later" >>patches/6.1/topics
+refuses "refresh with what came here later" "changed since .* was made" scripts/refresh
+git checkout -q patches/6.1/topics
 
 # One commit that changes a hook, a file of ours, and brings in a new one.
 new=$(awk '/^New: .*\.c$/ && !n++ { print $2 }' patches/6.1/*/*.patch)
@@ -26,9 +29,6 @@ echo "# hook" >>"$tree/drivers/vfio/Makefile"
 [[ -z $new ]] || echo "/* changed */" >>"$tree/$new"
 echo "echo new" >"$tree/tools/brand_new.sh"
 chmod +x "$tree/tools/brand_new.sh"
-echo "later" >>patches/6.1/topics
-refuses "refresh with what came here later" "changed since .* was made" scripts/refresh
-git checkout -q patches/6.1/topics
 refuses "refresh with uncommitted changes" "uncommitted changes: commit or drop" scripts/refresh
 git -C "$tree" add -A
 commit_all -m "vfio: Change a hook, and more!" -m "Because." -m "Signed-off-by: A <a@b>"
