@@ -97,6 +97,7 @@ struct vfio_test_pin {
  * @pins: pages that are pinned
  * @npins: number of @pins
  * @unmapping: calls of dma_unmap() under way: no new pins
+ * @closing: no job begins any more
  */
 struct vfio_test_device {
 	struct vfio_device vdev;
@@ -113,7 +114,7 @@ struct vfio_test_device {
 	struct vfio_test_pin pins[VFIO_TEST_MAX_PINS];
 	unsigned int npins;
 	unsigned int unmapping;
-	bool closing;		/* no job begins any more */
+	bool closing;
 };
 
 static struct vfio_test_device *to_vfio_test(struct vfio_device *vdev)
