@@ -10,16 +10,6 @@
 #include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/sched/mm.h>
-#include <linux/vfio.h>
-
-/* The callback of struct platform_driver that returns nothing */
-#define vfio_base_remove	remove_new
-
-/* At the end of a driver's release callback */
-static inline void vfio_base_free_device(struct vfio_device *device)
-{
-	vfio_free_device(device);
-}
 
 /* iommu_map(): memory as @gfp says, where the kernel lets its caller choose */
 static inline int vfio_base_iommu_map(struct iommu_domain *domain,

@@ -8,13 +8,13 @@ stock=$ROOT/build/stock-$BASE
 passed=$CACHE/lint
 mkdir -p "$passed"
 need_tree
-# What decides about a check: all of our tree, or the part of it that the kernel is
-# built from.
+# What decides about a check: all of our tree, or the part of it that the kernel and the
+# test modules are built from.
 all=$(tgit rev-parse 'HEAD^{tree}')
-kernel=$(tgit ls-tree HEAD | grep -vP '\t(Documentation|MAINTAINERS|tools)$' | sha256sum)
+kernel=$(kernel_part HEAD | sha256sum)
 
 changed() { tgit diff --no-renames --name-only --diff-filter="$1" base HEAD -- "${@:2}"; }
-mapfile -t touched < <(changed AM '*.[ch]' ':!tools')
+mapfile -t touched < <(changed AM '*.[ch]' ':!tools'; changed AM "$TEST_MODULES/*.[ch]")
 # The directories with kernel code, without those below another one.
 mapfile -t dirs < <(changed AM '*.c' ':!tools' ':!samples' | xargs -r dirname | sort -u |
 	awk '!top || index($0, top "/") != 1 { print; top = $0 }')
@@ -51,8 +51,9 @@ dirs_of()
 	done
 }
 
-# compile TREE OUT FRAGMENT... -- [TARGET]...: with all warnings, those directories
-# and more targets. All of it, or warnings of the last time would be missing.
+# compile TREE OUT FRAGMENT... -- [TARGET]...: with all warnings, those directories,
+# more targets and the test modules. All of it, or warnings of the last time would be
+# missing.
 compile()
 {
 	local tree=$1 out=$2 fragments=() targets
@@ -68,7 +69,8 @@ compile()
 	targets+=("$@")
 	(cd "$tree" && mkdir -p "$out" && cd "$out" && rm -rf "${targets[@]}") &&
 		STOCK=1 scripts/lib/config "$tree" "$out" "${fragments[@]}" &&
-		kmake "$tree" "$out" W=1 -k "${targets[@]}"
+		kmake "$tree" "$out" W=1 -k "${targets[@]}" &&
+		compile_test_modules "$tree" "$out" W=1 -k
 }
 
 count=0

@@ -203,6 +203,17 @@ patch_new() { patch_below "$1" | sed -n 's/^New: //p'; }
 # The configuration of a kernel that vmtest.sh can boot, without a flavour.
 VM_CONFIG=(tools/testing/selftests/vfio/config tools/testing/selftests/vfio/config.vm)
 
+# Modules that the tests use, built out of the kernel's tree
+TEST_MODULES=tools/testing/selftests/vfio/modules
+
+# kernel_part COMMIT: what the kernel and the test modules are built from. Other tests and
+# documents make no other one.
+kernel_part()
+{
+	tgit ls-tree "$1" | grep -vP '\t(Documentation|MAINTAINERS|tools)$'
+	tgit ls-tree "$1" "$TEST_MODULES"
+}
+
 # What a kernel is built with, as part of the key of everything cached.
 toolchain() { { gcc --version; ld --version; } | sha256sum | cut -c1-16; }
 
@@ -226,6 +237,28 @@ kmake()
 		KBUILD_BUILD_USER=vfio KBUILD_BUILD_HOST=series \
 		KBUILD_BUILD_TIMESTAMP="Sat Jan  1 00:00:00 UTC 2000" "$@"
 }
+
+# test_modules TREE OUT [ARGUMENT]...: the kernel's make for the test modules, in a copy
+# that build_test_modules has made.
+test_modules()
+{
+	[[ ! -d $1/$TEST_MODULES ]] || kmake "$1" "$2" M="$1/$2/$TEST_MODULES" "${@:3}"
+}
+
+# build_test_modules TREE OUT [ARGUMENT]...: make them, all anew. The objects of a module
+# are beside its source, so each kernel has a copy of the sources, in its output directory.
+build_test_modules()
+{
+	rm -rf "${1:?}/$2/$TEST_MODULES"
+	[[ -d $1/$TEST_MODULES ]] || return 0
+	mkdir -p "$1/$2/${TEST_MODULES%/*}"
+	cp -rp "$1/$TEST_MODULES" "$1/$2/$TEST_MODULES"
+	test_modules "$@"
+}
+
+# compile_test_modules TREE OUT [ARGUMENT]...: only to objects. With a directory as the
+# target, make does not ask for the kernel's symbols.
+compile_test_modules() { build_test_modules "$@" KBUILD_MODULES=1 "$1/$2/$TEST_MODULES"; }
 
 # logged LOG WHAT COMMAND...: run quietly; on failure show the lines that matter.
 logged()

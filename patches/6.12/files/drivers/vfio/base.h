@@ -10,15 +10,6 @@
 #include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/sched/mm.h>
-#include <linux/vfio.h>
-
-/* The callback of struct platform_driver that returns nothing */
-#define vfio_base_remove	remove
-
-/* At the end of a driver's release callback. Here the core frees the device. */
-static inline void vfio_base_free_device(struct vfio_device *device)
-{
-}
 
 /* iommu_map(): memory as @gfp says */
 static inline int vfio_base_iommu_map(struct iommu_domain *domain,

@@ -17,7 +17,7 @@
 #include <linux/types.h>
 
 #include "../../../../vfio/uapi.h"
-#include "../../../../../drivers/vfio/vfio_test.h"
+#include "../modules/vfio_test.h"
 
 /* Seconds that a test may take. The harness has 30, which a busy host does not. */
 #ifdef TEST_TIMEOUT_DEFAULT
