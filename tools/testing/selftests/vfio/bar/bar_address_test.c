@@ -16,6 +16,10 @@
 #include "../../kselftest_harness.h"
 
 #include "../lib/type1.h"
+#include "../lib/type1_find.h"
+#include "../lib/type1_iommu.h"
+#include "../lib/type1_pci.h"
+#include "../lib/type1_rig.h"
 
 #define MIB	(1UL << 20)
 #define GIB	(1UL << 30)

@@ -13,6 +13,9 @@
 #include "../../kselftest_harness.h"
 
 #include "../lib/type1.h"
+#include "../lib/type1_bench.h"
+#include "../lib/type1_find.h"
+#include "../lib/type1_pci.h"
 
 #define SECONDS	10
 #define BARS	6

@@ -22,6 +22,10 @@
 #include "../../kselftest_harness.h"
 
 #include "../lib/type1.h"
+#include "../lib/type1_find.h"
+#include "../lib/type1_pci.h"
+#include "../lib/type1_touch.h"
+#include "../lib/type1_vtest.h"
 
 #define PAGE	4096UL
 #define PAGES	1200UL	/* more than two page tables, and no multiple of one */

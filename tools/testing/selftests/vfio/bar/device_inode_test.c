@@ -19,6 +19,12 @@
 #include "../../kselftest_harness.h"
 
 #include "../lib/type1.h"
+#include "../lib/type1_file.h"
+#include "../lib/type1_find.h"
+#include "../lib/type1_log.h"
+#include "../lib/type1_pci.h"
+#include "../lib/type1_stall.h"
+#include "../lib/type1_touch.h"
 
 #define PAGE	4096
 #define CYCLES	100

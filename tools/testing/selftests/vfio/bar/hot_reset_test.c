@@ -18,6 +18,9 @@
 #include "../../kselftest_harness.h"
 
 #include "../lib/type1.h"
+#include "../lib/type1_find.h"
+#include "../lib/type1_pci.h"
+#include "../lib/type1_touch.h"
 
 #define PAGE		4096UL
 #define MAX_FUNCTIONS	2

@@ -17,6 +17,7 @@
 #include "../../kselftest_harness.h"
 
 #include "../lib/type1.h"
+#include "../lib/type1_fail.h"
 
 #define MANY	100000	/* more than it takes to load a module */
 

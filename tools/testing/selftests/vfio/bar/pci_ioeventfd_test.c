@@ -14,6 +14,8 @@
 #include "../../kselftest_harness.h"
 
 #include "../lib/type1.h"
+#include "../lib/type1_find.h"
+#include "../lib/type1_pci.h"
 
 #define DATA	0x5a
 

@@ -15,6 +15,9 @@
 #include "../../kselftest_harness.h"
 
 #include "../lib/type1.h"
+#include "../lib/type1_file.h"
+#include "../lib/type1_find.h"
+#include "../lib/type1_pci.h"
 
 #define TIMES	100
 /* The kernel lets 10 lines in 5 seconds through; this allows for a slow machine. */

@@ -16,6 +16,8 @@
 #include "../../kselftest_harness.h"
 
 #include "../lib/type1.h"
+#include "../lib/type1_find.h"
+#include "../lib/type1_pci.h"
 
 FIXTURE(trigger) {
 	struct t1_container c;

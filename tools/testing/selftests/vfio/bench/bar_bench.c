@@ -11,6 +11,10 @@
 #include <sys/mman.h>
 
 #include "../lib/type1.h"
+#include "../lib/type1_bench.h"
+#include "../lib/type1_find.h"
+#include "../lib/type1_pci.h"
+#include "../lib/type1_touch.h"
 
 #define PAGE	4096UL
 #define FEW	256

@@ -14,6 +14,9 @@
 #include <unistd.h>
 
 #include "../lib/type1.h"
+#include "../lib/type1_bench.h"
+#include "../lib/type1_find.h"
+#include "../lib/type1_pasid.h"
 
 #define LAST		((1U << 20) - 1)
 #define FEW		1000

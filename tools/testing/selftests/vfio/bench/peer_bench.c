@@ -12,6 +12,9 @@
 #include <sys/mman.h>
 
 #include "../lib/type1.h"
+#include "../lib/type1_bench.h"
+#include "../lib/type1_find.h"
+#include "../lib/type1_pci.h"
 
 #define MIB		(1UL << 20)
 #define GIB		(1UL << 30)

@@ -20,6 +20,8 @@
 #include <unistd.h>
 
 #include "../lib/type1.h"
+#include "../lib/type1_edu.h"
+#include "../lib/type1_rig.h"
 
 #define DEVICES		"/sys/bus/pci/devices"
 #define DMA_SIZE	(EDU_BUF_SIZE / 2)

@@ -16,6 +16,11 @@
 #include <time.h>
 
 #include "../lib/type1.h"
+#include "../lib/type1_edu.h"
+#include "../lib/type1_find.h"
+#include "../lib/type1_pci.h"
+#include "../lib/type1_rig.h"
+#include "../lib/type1_touch.h"
 
 #define PAGE		4096
 #define IOVA		0x100000

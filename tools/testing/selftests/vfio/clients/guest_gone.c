@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "../lib/type1.h"
+#include "../lib/type1_rig.h"
 
 int main(int argc, char **argv)
 {

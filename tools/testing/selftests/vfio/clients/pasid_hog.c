@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "../lib/type1.h"
+#include "../lib/type1_find.h"
+#include "../lib/type1_pasid.h"
 
 #define LAST	((1U << 20) - 1)
 

@@ -7,6 +7,8 @@
 #include <sys/mman.h>
 
 #include "../lib/type1.h"
+#include "../lib/type1_pasid.h"
+#include "../lib/type1_vtest.h"
 
 #define IOVA	0x1000000UL
 #define SIZE	(2 * T1_PAGE)

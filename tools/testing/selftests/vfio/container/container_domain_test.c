@@ -15,6 +15,12 @@
 #include "../../kselftest_harness.h"
 
 #include "../lib/type1.h"
+#include "../lib/type1_bench.h"
+#include "../lib/type1_find.h"
+#include "../lib/type1_pasid.h"
+#include "../lib/type1_pci.h"
+#include "../lib/type1_rig.h"
+#include "../lib/type1_vtest.h"
 
 #define IOVA	0x200000000ULL
 #define HUGE	(1ULL << 38)	/* still inside */

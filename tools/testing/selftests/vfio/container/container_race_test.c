@@ -17,6 +17,9 @@
 #include "../../kselftest_harness.h"
 
 #include "../lib/type1.h"
+#include "../lib/type1_find.h"
+#include "../lib/type1_stall.h"
+#include "../lib/type1_vtest.h"
 
 #define IOVA	0x100000UL
 #define PAGE	4096UL

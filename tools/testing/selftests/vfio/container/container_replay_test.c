@@ -21,6 +21,14 @@
 #include "../../kselftest_harness.h"
 
 #include "../lib/type1.h"
+#include "../lib/type1_edu.h"
+#include "../lib/type1_fail.h"
+#include "../lib/type1_file.h"
+#include "../lib/type1_find.h"
+#include "../lib/type1_pasid.h"
+#include "../lib/type1_pci.h"
+#include "../lib/type1_rig.h"
+#include "../lib/type1_vtest.h"
 
 #define IOVA	0x2000000UL
 #define FIRST	(IOVA - T1_PAGE)	/* of a page that both processes see */

@@ -18,6 +18,9 @@
 #include "../../kselftest_harness.h"
 
 #include "../lib/type1.h"
+#include "../lib/type1_edu.h"
+#include "../lib/type1_find.h"
+#include "../lib/type1_rig.h"
 
 #define HUGE_SIZE	(2UL << 20)
 #define SIZE		(2 * HUGE_SIZE)

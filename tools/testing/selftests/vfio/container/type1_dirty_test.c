@@ -16,6 +16,11 @@
 #include "../../kselftest_harness.h"
 
 #include "../lib/type1.h"
+#include "../lib/type1_bench.h"
+#include "../lib/type1_file.h"
+#include "../lib/type1_find.h"
+#include "../lib/type1_pasid.h"
+#include "../lib/type1_vtest.h"
 
 #define IOVA		0x2000000UL
 #define PAGES		400	/* from there on, all that is looked at */

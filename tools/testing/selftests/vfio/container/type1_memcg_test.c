@@ -19,6 +19,12 @@
 #include "../../kselftest_harness.h"
 
 #include "../lib/type1.h"
+#include "../lib/type1_file.h"
+#include "../lib/type1_find.h"
+#include "../lib/type1_pasid.h"
+#include "../lib/type1_pci.h"
+#include "../lib/type1_rig.h"
+#include "../lib/type1_vtest.h"
 
 #define ROOT		"/sys/fs/cgroup"
 #define CGROUP		ROOT "/vfio_memcg_test"

@@ -18,6 +18,12 @@
 #include "../../kselftest_harness.h"
 
 #include "../lib/type1.h"
+#include "../lib/type1_delay.h"
+#include "../lib/type1_file.h"
+#include "../lib/type1_find.h"
+#include "../lib/type1_iommu.h"
+#include "../lib/type1_pci.h"
+#include "../lib/type1_rig.h"
 
 #define ROOT	"/sys/fs/cgroup"
 #define CGROUP	ROOT "/vfio_tables_test"

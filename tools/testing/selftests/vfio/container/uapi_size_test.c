@@ -13,6 +13,10 @@
 #include "../../kselftest_harness.h"
 
 #include "../lib/type1.h"
+#include "../lib/type1_find.h"
+#include "../lib/type1_pasid.h"
+#include "../lib/type1_pci.h"
+#include "../lib/type1_vtest.h"
 
 #define IOVA	0x2000000UL
 #define MORE	64	/* bytes behind the structure */

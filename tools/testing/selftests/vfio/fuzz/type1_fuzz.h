@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 #include "../lib/type1.h"
+#include "../lib/type1_find.h"
 
 #ifndef ARRAY_SIZE
 #define ARRAY_SIZE(array)	(sizeof(array) / sizeof((array)[0]))

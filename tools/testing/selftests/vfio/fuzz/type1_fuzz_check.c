@@ -10,6 +10,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../lib/type1_pasid.h"
+#include "../lib/type1_pci.h"
+#include "../lib/type1_vtest.h"
 #include "type1_fuzz.h"
 
 #define DMA_ENTRIES	65535	/* type1's default */

@@ -5,6 +5,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "../lib/type1_vtest.h"
 #include "type1_fuzz.h"
 
 static int op_device_info(struct fuzz *f)

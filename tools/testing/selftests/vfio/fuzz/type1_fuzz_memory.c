@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "../lib/type1_touch.h"
+#include "../lib/type1_vtest.h"
 #include "type1_fuzz.h"
 
 /*

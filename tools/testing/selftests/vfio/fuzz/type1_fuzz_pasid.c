@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../lib/type1_vtest.h"
 #include "type1_fuzz.h"
 
 static int request(struct fuzz *f, __u32 flags)

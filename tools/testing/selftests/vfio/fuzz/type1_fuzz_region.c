@@ -13,6 +13,10 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <linux/pci_regs.h>
+
+#include "../lib/type1_edu.h"
+#include "../lib/type1_vtest.h"
 #include "type1_fuzz.h"
 
 #define REGION(index)	((__u64)(index) << VFIO_TEST_OFFSET_SHIFT)

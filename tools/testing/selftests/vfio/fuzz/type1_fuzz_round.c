@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../lib/type1_bench.h"
 #include "type1_fuzz.h"
 
 #define ROUND		(5 * FUZZ_SECOND)

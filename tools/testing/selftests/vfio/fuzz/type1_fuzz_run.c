@@ -17,6 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../lib/type1_bench.h"
+#include "../lib/type1_touch.h"
 #include "type1_fuzz.h"
 
 struct fuzz_op fuzz_ops[FUZZ_OPS];

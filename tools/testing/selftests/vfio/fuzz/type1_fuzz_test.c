@@ -32,6 +32,9 @@
 
 #include "../../kselftest.h"
 
+#include "../lib/type1_bench.h"
+#include "../lib/type1_file.h"
+#include "../lib/type1_log.h"
 #include "type1_fuzz.h"
 
 static __u64 seconds;

@@ -24,6 +24,10 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <linux/pci_regs.h>
+
+#include "../lib/type1_bench.h"
+#include "../lib/type1_vtest.h"
 #include "type1_fuzz.h"
 
 #define TRIES		1000

@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include "type1.h"
+#include "type1_bench.h"
 
 __u64 t1_now(void)
 {

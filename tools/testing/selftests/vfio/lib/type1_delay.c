@@ -16,6 +16,8 @@
 #include <unistd.h>
 
 #include "type1.h"
+#include "type1_delay.h"
+#include "type1_file.h"
 
 #define KPROBES	"/sys/kernel/debug/kprobes/list"
 #define WORKERS	"/sys/devices/virtual/workqueue/cpumask"

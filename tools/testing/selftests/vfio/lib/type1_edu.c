@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "type1.h"
+#include "type1_edu.h"
 
 #define EDU_DMA_SRC	0x80
 #define EDU_DMA_DST	0x88

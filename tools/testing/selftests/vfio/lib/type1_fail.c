@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include "type1.h"
+#include "type1_fail.h"
+#include "type1_file.h"
 
 /* Open all the time, for to open them would take what shall fail. */
 static int fail_fd = -1, all_fd = -1;

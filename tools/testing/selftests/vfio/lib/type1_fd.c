@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "type1.h"
+#include "type1_fd.h"
 
 void t1_send_fd(int sock, int fd)
 {

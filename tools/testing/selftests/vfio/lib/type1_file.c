@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "type1.h"
+#include "type1_file.h"
 
 unsigned int t1_setting(const char *name, unsigned int value)
 {

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "type1.h"
+#include "type1_find.h"
 
 #define SYSFS_DEVICES	"/sys/bus/pci/devices"
 #define SYSFS_VFIO_PCI	"/sys/bus/pci/drivers/vfio-pci"

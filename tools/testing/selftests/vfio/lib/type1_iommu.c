@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #include "type1.h"
+#include "type1_file.h"
+#include "type1_iommu.h"
 
 #define TABLES		"/sys/kernel/debug/iommu/intel/domain_translation_struct"
 #define INSTANCES	"/sys/kernel/tracing/instances"

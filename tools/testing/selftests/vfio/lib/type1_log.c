@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "type1.h"
+#include "type1_bench.h"
+#include "type1_log.h"
 
 /* Where t1_log_wait() goes on */
 static int log_fd = -1;

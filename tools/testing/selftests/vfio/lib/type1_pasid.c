@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "type1.h"
+#include "type1_pasid.h"
 
 #define PARAMETER	"/sys/module/vfio_iommu_type1/parameters/pasids_per_group"
 

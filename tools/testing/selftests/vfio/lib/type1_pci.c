@@ -8,6 +8,10 @@
 #include <unistd.h>
 
 #include "type1.h"
+#include "type1_file.h"
+#include "type1_find.h"
+#include "type1_log.h"
+#include "type1_pci.h"
 
 static int get_regions(struct t1_device *dev)
 {

@@ -6,6 +6,11 @@
 #include <sys/mman.h>
 
 #include "type1.h"
+#include "type1_edu.h"
+#include "type1_iommu.h"
+#include "type1_pci.h"
+#include "type1_rig.h"
+#include "type1_touch.h"
 
 void t1_rig_open(struct t1_rig *rig, const char *edu)
 {

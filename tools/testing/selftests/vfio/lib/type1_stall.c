@@ -16,6 +16,8 @@
 #include <unistd.h>
 
 #include "type1.h"
+#include "type1_file.h"
+#include "type1_stall.h"
 
 int __t1_stall_init(struct t1_stall *stall)
 {

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "type1.h"
+#include "type1_touch.h"
 
 static __thread sigjmp_buf env;
 static __thread sig_atomic_t armed;

@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include "type1.h"
+#include "type1_find.h"
+#include "type1_vtest.h"
 
 int t1_vtest_group(const char *name)
 {

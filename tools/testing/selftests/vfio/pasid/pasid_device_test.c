@@ -17,6 +17,12 @@
 #include "../../kselftest_harness.h"
 
 #include "../lib/type1.h"
+#include "../lib/type1_find.h"
+#include "../lib/type1_pasid.h"
+#include "../lib/type1_pci.h"
+#include "../lib/type1_rig.h"
+#include "../lib/type1_stall.h"
+#include "../lib/type1_vtest.h"
 
 #define PAGES	4
 #define SIZE	(PAGES * T1_PAGE)

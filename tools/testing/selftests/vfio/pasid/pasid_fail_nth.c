@@ -14,6 +14,10 @@
 #include "../../kselftest_harness.h"
 
 #include "../lib/type1.h"
+#include "../lib/type1_fail.h"
+#include "../lib/type1_find.h"
+#include "../lib/type1_pasid.h"
+#include "../lib/type1_vtest.h"
 
 #define LAST	((1U << 20) - 1)
 

@@ -20,6 +20,11 @@
 #include "../../kselftest_harness.h"
 
 #include "../lib/type1.h"
+#include "../lib/type1_bench.h"
+#include "../lib/type1_fd.h"
+#include "../lib/type1_file.h"
+#include "../lib/type1_find.h"
+#include "../lib/type1_pasid.h"
 
 #define LAST		((1U << 20) - 1)
 #define PARAMETER	"/sys/module/vfio_iommu_type1/parameters/pasids_per_group"

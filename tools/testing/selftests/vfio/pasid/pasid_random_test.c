@@ -19,6 +19,10 @@
 #include "../../kselftest_harness.h"
 
 #include "../lib/type1.h"
+#include "../lib/type1_file.h"
+#include "../lib/type1_pasid.h"
+#include "../lib/type1_stall.h"
+#include "../lib/type1_vtest.h"
 
 #define WORKERS	3
 #define PASIDS	8	/* of each worker */

@@ -12,6 +12,9 @@
 #include "../../kselftest_harness.h"
 
 #include "../lib/type1.h"
+#include "../lib/type1_iommu.h"
+#include "../lib/type1_pasid.h"
+#include "../lib/type1_vtest.h"
 
 FIXTURE(trace) {
 	struct t1_container c;

@@ -14,6 +14,9 @@
 #include "../../kselftest_harness.h"
 
 #include "../lib/type1.h"
+#include "../lib/type1_find.h"
+#include "../lib/type1_log.h"
+#include "../lib/type1_pasid.h"
 
 #define PAGE		4096UL
 #define LAST		((1U << 20) - 1)	/* highest PASID there is */

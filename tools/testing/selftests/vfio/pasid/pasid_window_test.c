@@ -31,6 +31,11 @@
 #include "../../kselftest_harness.h"
 
 #include "../lib/type1.h"
+#include "../lib/type1_delay.h"
+#include "../lib/type1_fd.h"
+#include "../lib/type1_file.h"
+#include "../lib/type1_pasid.h"
+#include "../lib/type1_vtest.h"
 
 #define IOVA	0x1000000UL
 #define PASID	5

@@ -22,6 +22,12 @@
 #include "../../kselftest_harness.h"
 
 #include "../lib/type1.h"
+#include "../lib/type1_bench.h"
+#include "../lib/type1_edu.h"
+#include "../lib/type1_find.h"
+#include "../lib/type1_pci.h"
+#include "../lib/type1_rig.h"
+#include "../lib/type1_stall.h"
 
 #define SIZE		T1_RIG_SIZE
 #define IOVA		0x2000000UL

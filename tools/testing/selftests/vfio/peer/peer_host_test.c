@@ -21,6 +21,12 @@
 #include "../../kselftest_harness.h"
 
 #include "../lib/type1.h"
+#include "../lib/type1_delay.h"
+#include "../lib/type1_file.h"
+#include "../lib/type1_find.h"
+#include "../lib/type1_iommu.h"
+#include "../lib/type1_pci.h"
+#include "../lib/type1_rig.h"
 
 #define SIZE	T1_RIG_SIZE
 #define IOVA	0x2000000UL

@@ -16,6 +16,13 @@
 #include "../../kselftest_harness.h"
 
 #include "../lib/type1.h"
+#include "../lib/type1_delay.h"
+#include "../lib/type1_fail.h"
+#include "../lib/type1_file.h"
+#include "../lib/type1_find.h"
+#include "../lib/type1_iommu.h"
+#include "../lib/type1_pci.h"
+#include "../lib/type1_rig.h"
 
 #define IOVA	0x4000000UL	/* aligned as the BAR is */
 #define PIECE	0x400000UL	/* a range has no more where large pages do not fit */
