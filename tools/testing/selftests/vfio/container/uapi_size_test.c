@@ -25,7 +25,10 @@
 #define offsetofend(type, member) \
 	(offsetof(type, member) + sizeof(((type *)0)->member))
 
+struct request;
+
 struct objects {
+	const struct request *r;	/* of the variant */
 	struct t1_container c;
 	struct t1_device edu, dev;
 	struct t1_vtest vtest;
@@ -311,6 +314,7 @@ FIXTURE_SETUP(size)
 
 	if (!name)
 		T1_SKIP("%s", T1_VTEST_HINT);
+	self->o.r = &variant->r;
 	t1_container_open(&self->o.c);
 	t1_device_open(&self->o.edu, &self->o.c, t1_require(T1_EDU, 0));
 	t1_device_open(&self->o.dev, &self->o.c, t1_require(T1_IVSHMEM, 0));
@@ -339,8 +343,9 @@ FIXTURE_TEARDOWN(size)
 }
 
 /* The call with @argsz and @size bytes that end with the page */
-static int call(struct objects *o, const struct request *r, __u32 argsz, __u32 size)
+static int call(struct objects *o, __u32 argsz, __u32 size)
 {
+	const struct request *r = o->r;
 	char *arg = o->page + T1_PAGE - size, whole[256] = "";
 	int fd = r->fill(o, whole);
 
@@ -349,52 +354,54 @@ static int call(struct objects *o, const struct request *r, __u32 argsz, __u32 s
 	return ioctl(fd, r->number, arg) ? -errno : 0;
 }
 
-static void undo(struct objects *o, const struct request *r)
+static void undo(struct objects *o)
 {
-	if (r->undo)
-		r->undo(o);
+	if (o->r->undo)
+		o->r->undo(o);
 }
 
 TEST_F(size, too_small)
 {
-	__u32 argsz;
+	__u32 argsz, size = variant->r.size;
 
-	for (argsz = 0; argsz < variant->r.size; argsz++)
-		EXPECT_EQ(-EINVAL, call(&self->o, &variant->r, argsz, variant->r.size));
+	for (argsz = 0; argsz < size; argsz++)
+		EXPECT_EQ(-EINVAL, call(&self->o, argsz, size));
 	/* Nothing was done: what would be refused a second time is not. */
-	EXPECT_EQ(0, call(&self->o, &variant->r, variant->r.size, variant->r.size));
-	undo(&self->o, &variant->r);
+	EXPECT_EQ(0, call(&self->o, size, size));
+	undo(&self->o);
 }
 
 /* Not a byte behind it is read or written. */
 TEST_F(size, exact)
 {
-	EXPECT_EQ(0, call(&self->o, &variant->r, variant->r.size, variant->r.size));
-	undo(&self->o, &variant->r);
-	EXPECT_EQ(-EFAULT, call(&self->o, &variant->r, variant->r.size, variant->r.size - 1));
+	__u32 size = variant->r.size;
+
+	EXPECT_EQ(0, call(&self->o, size, size));
+	undo(&self->o);
+	EXPECT_EQ(-EFAULT, call(&self->o, size, size - 1));
 }
 
-static void larger(struct __test_metadata *_metadata, struct objects *o,
-		   const struct request *r, char rest)
+static void larger(struct __test_metadata *_metadata, struct objects *o, char rest)
 {
 	char *behind = o->page + T1_PAGE - MORE;
+	__u32 size = o->r->size + MORE;
 	int i;
 
 	memset(behind, rest, MORE);
-	EXPECT_EQ(0, call(o, r, r->size + MORE, r->size + MORE));
-	undo(o, r);
-	for (i = 0; i < MORE && !r->capabilities; i++)
+	EXPECT_EQ(0, call(o, size, size));
+	undo(o);
+	for (i = 0; i < MORE && !o->r->capabilities; i++)
 		EXPECT_EQ(rest, behind[i]);
 }
 
 TEST_F(size, larger_with_zeros)
 {
-	larger(_metadata, &self->o, &variant->r, 0);
+	larger(_metadata, &self->o, 0);
 }
 
 TEST_F(size, larger_with_garbage)
 {
-	larger(_metadata, &self->o, &variant->r, (char)REST);
+	larger(_metadata, &self->o, (char)REST);
 }
 
 TEST_HARNESS_MAIN

@@ -207,3 +207,10 @@ void t1_race_end(struct t1_race *race)
 	T1_ASSERT(!pthread_join(race->thread, NULL));
 	run_workers_on(-1);
 }
+
+void t1_map_call(void *arg)
+{
+	struct t1_map_call *call = arg;
+
+	t1_map(call->c, call->vaddr, call->iova, call->size, T1_RW);
+}

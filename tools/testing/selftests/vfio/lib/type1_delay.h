@@ -6,6 +6,10 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+#include <linux/types.h>
+
+#include "type1.h"
+
 struct t1_race {
 	pthread_t thread;
 	void (*call)(void *arg);
@@ -49,6 +53,15 @@ void t1_race_delay_interrupts(const char *bdf);
 bool t1_race_overtaken(void);
 /* Let it go on, until the call returns. */
 void t1_race_end(struct t1_race *race);
+
+/* A call for t1_race_begin(): t1_map() of a struct t1_map_call */
+struct t1_map_call {
+	struct t1_container *c;
+	void *vaddr;
+	__u64 iova, size;
+};
+
+void t1_map_call(void *arg);
 
 #define T1_WATCH_HINT	"the module vfio_test_delay: type, as root: modprobe vfio_test_delay"
 

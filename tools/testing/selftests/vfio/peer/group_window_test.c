@@ -494,18 +494,6 @@ FIXTURE_TEARDOWN(reset)
 	t1_rig_close(&self->rig);
 }
 
-struct mapping {
-	struct t1_container *c;
-	void *mem;
-};
-
-static void map(void *arg)
-{
-	struct mapping *m = arg;
-
-	t1_map(m->c, m->mem, IOVA, SIZE, T1_RW);
-}
-
 static void hot_reset(void *arg)
 {
 	struct t1_device *dev = arg;
@@ -516,11 +504,10 @@ static void hot_reset(void *arg)
 /* All functions are blocked before the first is reset, not only the one that was named. */
 TEST_F(reset, map_during_hot_reset)
 {
-	struct mapping m = { &self->rig.c, self->mem };
 	struct t1_race race;
 
 	t1_race_begin_free(&race, "pci_reset_bus", "", hot_reset, &self->devs[0]);
-	map(&m);
+	t1_map(&self->rig.c, self->mem, IOVA, SIZE, T1_RW);
 	EXPECT_TRUE(t1_race_overtaken());
 	EXPECT_EQ(1, t1_told(&self->rig.c, "vfio-peer-suspended"));
 	t1_race_end(&race);
@@ -529,10 +516,10 @@ TEST_F(reset, map_during_hot_reset)
 /* All of it happens between the begin of a map and its look at the mark. */
 TEST_F(reset, hot_reset_during_map)
 {
-	struct mapping m = { &self->rig.c, self->mem };
+	struct t1_map_call m = { &self->rig.c, self->mem, IOVA, SIZE };
 	struct t1_race race;
 
-	t1_race_begin_free(&race, "mutex_lock", "vfio_peer_map", map, &m);
+	t1_race_begin_free(&race, "mutex_lock", "vfio_peer_map", t1_map_call, &m);
 	hot_reset(&self->devs[0]);
 	EXPECT_TRUE(t1_race_overtaken());
 	t1_race_end(&race);

@@ -74,18 +74,6 @@ FIXTURE_TEARDOWN(window)
 
 /* What is delayed: calls for t1_race_begin() */
 
-struct mapping {
-	struct t1_container *c;
-	void *mem;
-};
-
-static void map(void *arg)
-{
-	struct mapping *m = arg;
-
-	t1_map(m->c, m->mem, IOVA, SIZE, T1_RW);
-}
-
 static void unmap(void *c)
 {
 	t1_unmap(c, IOVA, SIZE);
@@ -123,10 +111,10 @@ static void release(void *target)
 /* A map looks at the mark under the lock of the space: here it does not have that yet. */
 TEST_F(window, memory_off_before_map_looks)
 {
-	struct mapping m = { &self->rig.c, self->target.mem };
+	struct t1_map_call m = { &self->rig.c, self->target.mem, IOVA, SIZE };
 	struct t1_race race;
 
-	t1_race_begin_free(&race, "mutex_lock", "vfio_peer_map", map, &m);
+	t1_race_begin_free(&race, "mutex_lock", "vfio_peer_map", t1_map_call, &m);
 	t1_set_memory(&self->target.dev, false);
 	EXPECT_TRUE(t1_race_overtaken());
 	t1_race_end(&race);
@@ -135,11 +123,11 @@ TEST_F(window, memory_off_before_map_looks)
 
 TEST_F(window, memory_on_before_map_looks)
 {
-	struct mapping m = { &self->rig.c, self->target.mem };
+	struct t1_map_call m = { &self->rig.c, self->target.mem, IOVA, SIZE };
 	struct t1_race race;
 
 	t1_set_memory(&self->target.dev, false);
-	t1_race_begin_free(&race, "mutex_lock", "vfio_peer_map", map, &m);
+	t1_race_begin_free(&race, "mutex_lock", "vfio_peer_map", t1_map_call, &m);
 	t1_set_memory(&self->target.dev, true);
 	EXPECT_TRUE(t1_race_overtaken());
 	t1_race_end(&race);
@@ -151,10 +139,10 @@ TEST_F(window, memory_on_before_map_looks)
 /* The walk visits each space under its lock, which the map has. */
 TEST_F(window, memory_off_while_mapping)
 {
-	struct mapping m = { &self->rig.c, self->target.mem };
+	struct t1_map_call m = { &self->rig.c, self->target.mem, IOVA, SIZE };
 	struct t1_race race;
 
-	t1_race_begin(&race, "iommu_map", "", map, &m);
+	t1_race_begin(&race, "iommu_map", "", t1_map_call, &m);
 	t1_set_memory(&self->target.dev, false);
 	EXPECT_FALSE(t1_race_overtaken());
 	t1_race_end(&race);
@@ -164,7 +152,6 @@ TEST_F(window, memory_off_while_mapping)
 /* The mark is set before the walk: it has left this space and is in the next one. */
 TEST_F(window, map_behind_walk)
 {
-	struct mapping m = { &self->rig.c, self->target.mem };
 	const char *edu = t1_require(T1_EDU, 1);
 	struct t1_race race;
 	struct t1_rig other;
@@ -172,7 +159,7 @@ TEST_F(window, map_behind_walk)
 	t1_rig_open(&other, edu);
 	t1_map(&other.c, self->target.mem, IOVA, SIZE, T1_RW);
 	t1_race_begin_free(&race, "iommu_unmap", "", memory_off, &self->target.dev);
-	map(&m);
+	t1_map(&self->rig.c, self->target.mem, IOVA, SIZE, T1_RW);
 	EXPECT_TRUE(t1_race_overtaken());
 	t1_race_end(&race);
 	expect_suspended();
@@ -183,10 +170,10 @@ TEST_F(window, map_behind_walk)
 /* The map has a file, which keeps the device open until it is done. */
 TEST_F(window, release_before_map)
 {
-	struct mapping m = { &self->rig.c, self->target.mem };
+	struct t1_map_call m = { &self->rig.c, self->target.mem, IOVA, SIZE };
 	struct t1_race race;
 
-	t1_race_begin_free(&race, "mutex_lock", "vfio_peer_map", map, &m);
+	t1_race_begin_free(&race, "mutex_lock", "vfio_peer_map", t1_map_call, &m);
 	t1_target_close(&self->target);
 	EXPECT_TRUE(t1_race_overtaken());
 	t1_race_end(&race);
