@@ -403,16 +403,6 @@ struct vfio_pasid_hw {
 	bool devices;
 };
 
-/* Where IOMMU drivers do not tell (see Makefile): none */
-static u32 vfio_pasid_iommu_limit(struct device *dev)
-{
-#ifdef VFIO_IOMMU_LIMIT_UNKNOWN
-	return 0;
-#else
-	return dev->iommu->iommu_dev->max_pasids;
-#endif
-}
-
 static int vfio_pasid_device_limit(struct device *dev, void *data)
 {
 	struct vfio_pasid_hw *hw = data;
@@ -421,7 +411,7 @@ static int vfio_pasid_device_limit(struct device *dev, void *data)
 	/* Nothing can be read from a device that has no power, until it is opened */
 	if (dev_is_pci(dev) && dev->iommu &&
 	    to_pci_dev(dev)->current_state != PCI_D3cold)
-		pasids = min_t(u32, vfio_pasid_iommu_limit(dev),
+		pasids = min_t(u32, dev->iommu->iommu_dev->max_pasids,
 			       max(pci_max_pasids(to_pci_dev(dev)), 0));
 	hw->pasids = min(hw->pasids, pasids);
 	hw->devices = true;
