@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Each verb calls scripts; "make help" lists the verbs.
 #
-# Variables: BASE, BASE_VERSION, TOPIC (of apply), FLAVOUR, KERNEL, CONFIG (of
-# kernel-deb), VM_MEMORY, VM_CPUS, JOBS, FORCE=1.
+# Variables: BASE, BASE_VERSION, TOPIC (of apply), T and IOMMU (of check), FLAVOUR,
+# KERNEL, CONFIG (of kernel-deb), VM_MEMORY, VM_CPUS, JOBS, FORCE=1.
 
 .NOTPARALLEL:
 .PHONY: all help run stock check nightly coverage lint cross series bisect-check refresh \
@@ -25,7 +25,7 @@ stock: apply	## have a kernel without the series, for comparison: Debian's, or K
 	@stock=$$(scripts/stock) && echo "Try tools/testing/selftests/vfio/run_vm_tests.sh" \
 		"-k $$stock/bzImage -m $$stock/modules bar_zap, or vmtest.sh there"
 
-check: all	## run all tests
+check: $(if $(T),apply,all)	## run all tests, or with T=peer_dma only these, on Debian's kernel
 	@scripts/check
 
 nightly: all	## all tests in full, those at random for ten minutes; then on kcsan

@@ -98,11 +98,13 @@ vfio_probe       | root | 120 | vfio_probe_test.sh
 
 usage() {
 	cat <<-EOF_USAGE
-	usage: ${0##*/} [-k bzImage] [-m modules_dir] [-a 'kernel arguments']
+	usage: ${0##*/} [-k bzImage] [-m modules_dir] [-a 'kernel arguments'] [-i IOMMU]
 	       [-t factor] [-p part/parts] [-r seconds] [-s seed] [-g directory] [-f] [-u]
 	       [test...]
 
-	  -k, -m, -a  as in vmtest.sh
+	A test may be a pattern: 'peer_*'.
+
+	  -k, -m, -a, -i  as in vmtest.sh
 	  -t          allow this many times the usual time (default 1)
 	  -p          run only a part of the tests, 1/2 or 2/2 for example
 	  -r          let tests that do things at random go on for so long
@@ -118,6 +120,17 @@ usage() {
 	EOF_USAGE
 }
 
+# matches NAME PATTERN...
+matches() {
+	local name=$1 pattern
+	shift
+	for pattern; do
+		# shellcheck disable=SC2053 # a pattern
+		[[ $name != $pattern ]] || return 0
+	done
+	return 1
+}
+
 # Lines "name who seconds command" of the tests named, all by default; of these,
 # every one that belongs to the part; "both" and "each" differ with -u
 selected() {
@@ -125,7 +138,7 @@ selected() {
 	while IFS='|' read -r name who seconds command; do
 		name=${name// /}
 		[[ $name ]] || continue
-		[[ $# == 0 || " $* " == *" $name "* ]] || continue
+		[[ $# == 0 ]] || matches "$name" "$@" || continue
 		who=${who// /}
 		[[ ! $unprivileged || $who != both ]] || who=user
 		[[ $who != each ]] || who=both
@@ -285,9 +298,9 @@ if [[ ${1:-} == --inside ]]; then
 	inside=1
 	shift
 fi
-while getopts k:m:a:t:p:r:s:g:fuh opt; do
+while getopts k:m:a:i:t:p:r:s:g:fuh opt; do
 	case $opt in
-	k | m | a) vmtest+=("-$opt" "$OPTARG") ;;
+	k | m | a | i) vmtest+=("-$opt" "$OPTARG") ;;
 	t) factor=$OPTARG ;;
 	r) random=$OPTARG ;;
 	s) seed=$OPTARG ;;

@@ -19,8 +19,8 @@ top=$(readlink -f "$here/../../../..")
 usage() {
 	cat <<-EOF
 	usage: ${0##*/} [-k bzImage] [-m modules_dir] [-q 'QEMU arguments']...
-	       [-a 'kernel arguments'] [-l directory] [-M memory] [-c cpus] [-g]
-	       [-t seconds] -- command [argument...]
+	       [-a 'kernel arguments'] [-i IOMMU] [-l directory] [-M memory] [-c cpus]
+	       [-g] [-t seconds] -- command [argument...]
 
 	Boots the kernel (default: the last build's), loads the VFIO modules and runs
 	the command as root in the current directory of this host's root file system,
@@ -30,6 +30,8 @@ usage() {
 	  -m  directory with modules.dep    (default: build/modules)
 	  -q  more QEMU arguments, split at white space; may be repeated
 	  -a  more kernel arguments
+	  -i  vtd, vtd-legacy, vtd-nosuperpage, amd or virtio (default: vtd). virtio needs
+	      a kernel with CONFIG_VIRTIO_IOMMU, and cannot remap interrupts
 	  -l  directory of files that the machine sees on top of this host's root
 	  -M  memory, in QEMU's notation    (default: 2G)
 	  -c  number of CPUs                (default: 2)
@@ -67,15 +69,16 @@ die() {
 	exit 126
 }
 
-kernel='' modules='' append='' layer='' memory=2G cpus=2 guest='' limit=300
+kernel='' modules='' append='' iommu=vtd layer='' memory=2G cpus=2 guest='' limit=300
 still=${VMTEST_STILL:-120}
 qemu_extra=()
-while getopts k:m:q:a:l:M:c:gt:h opt; do
+while getopts k:m:q:a:i:l:M:c:gt:h opt; do
 	case $opt in
 	k) kernel=$OPTARG ;;
 	m) modules=$OPTARG ;;
 	q) read -ra words <<<"$OPTARG"; qemu_extra+=("${words[@]}") ;;
 	a) append=$OPTARG ;;
+	i) iommu=$OPTARG ;;
 	l) layer=$OPTARG ;;
 	M) memory=$OPTARG ;;
 	c) cpus=$OPTARG ;;
@@ -89,6 +92,18 @@ shift $((OPTIND - 1))
 [[ $# -gt 0 ]] || { usage >&2; exit 126; }
 [[ $limit =~ ^[1-9][0-9]*$ ]] || die "-t takes whole seconds, not '$limit'"
 [[ $still =~ ^(0|[1-9][0-9]*)$ ]] || die "VMTEST_STILL takes whole seconds, not '$still'"
+
+# The IOMMU as QEMU's device and as arguments of the kernel. virtio-iommu has no
+# interrupt remapping, so VFIO refuses all groups without the parameter.
+vtd=intel-iommu,intremap=on,caching-mode=on,x-scalable-mode=on,device-iotlb=on
+case $iommu in
+vtd) iommu=$vtd append="intel_iommu=on,sm_on $append" ;;
+vtd-legacy) iommu=$vtd append="intel_iommu=on,sm_off $append" ;;
+vtd-nosuperpage) iommu=$vtd append="intel_iommu=on,sm_on,sp_off $append" ;;
+amd) iommu=amd-iommu,intremap=on,device-iotlb=on ;;
+virtio) iommu=virtio-iommu-pci append="vfio_iommu_type1.allow_unsafe_interrupts=1 $append" ;;
+*) die "-i: no IOMMU '$iommu': choose vtd, vtd-legacy, vtd-nosuperpage, amd or virtio" ;;
+esac
 
 # The directory that scripts/build leaves its links in, seen from the
 # repository's root or from the generated kernel tree inside it.
@@ -196,9 +211,9 @@ qemu_arguments() {
 	fi
 	# no_timer_check: at boot, the timer has to tick within a number of
 	# cycles that on a busy host are over before QEMU can emulate one.
-	qemu+=(-device "intel-iommu,intremap=on,caching-mode=on,x-scalable-mode=on,device-iotlb=on"
+	qemu+=(-device "$iommu"
 		-kernel "$kernel" -initrd "$run/initramfs.cpio"
-		-append "console=ttyS0 ignore_loglevel panic=-1 oops=panic no_timer_check intel_iommu=on,sm_on vmtest=$run${layer:+ vmtest_layer=1} $append"
+		-append "console=ttyS0 ignore_loglevel panic=-1 oops=panic no_timer_check vmtest=$run${layer:+ vmtest_layer=1} $append"
 		-serial "file:$run/console"
 		-fsdev "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap"
 		-device "virtio-9p-pci,fsdev=root,mount_tag=root,addr=1c.0"

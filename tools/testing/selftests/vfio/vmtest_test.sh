@@ -126,6 +126,32 @@ test_options() {
 		0x11e8 0x11e8 /sys/bus/pci/drivers/vfio-pci intel_iommu=on
 }
 
+# iommu NAME SYSFS WORD: the kernel has found it, and was booted for that mode of it
+iommu() {
+	vm -i "$1" -- bash -c 'cd /sys/class/iommu && ls && grep -o " $1" /proc/cmdline; exit 9' "" "$3"
+	expect "$1: status" returned 9
+	expect "$1: what the kernel has found" eval "grep -qE '^$2\$' '$tmp/out'"
+	expect "$1: how it was booted" eval "grep -qF -- '$3' '$tmp/out'"
+}
+
+test_iommu_legacy() { iommu vtd-legacy dmar0 intel_iommu=on,sm_off; }
+test_iommu_nosuperpage() { iommu vtd-nosuperpage dmar0 intel_iommu=on,sm_on,sp_off; }
+
+test_iommu_amd() {
+	iommu amd ivhd0 vmtest=
+	((bad)) || expect "no other" eval "! grep -q dmar '$tmp/out'"
+}
+
+# Of the debug kernel, Debian's does not have it.
+test_iommu_virtio() {
+	vm -i virtio -- bash -c '[[ -d /sys/bus/virtio/drivers/virtio_iommu ]]'
+	if returned 1; then
+		skip="the kernel has no virtio-iommu: CONFIG_VIRTIO_IOMMU=y"
+		return
+	fi
+	iommu virtio 'virtio.*|0000:.*' vfio_iommu_type1.allow_unsafe_interrupts=1
+}
+
 # Files of the layer are there, also instead of the host's; the rest of the host's are
 # as well; what is written does not come back.
 test_layer() {
@@ -316,6 +342,9 @@ test_usage() {
 	expect "no command" returned 126
 	vm -t soon -- true
 	expect "bad time" returned 126
+	vm -i none -- true
+	expect "no such IOMMU" returned 126
+	expect "which there are" says 'vtd, vtd-legacy, vtd-nosuperpage, amd or virtio'
 	vm -Z -- true
 	expect "unknown option" returned 126
 	vm -k "$tmp/no-kernel" -- true
