@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The system's one space of PASID numbers, for ioasid_set.c only, which knows
+ * The system's one space of PASID numbers, for pasid_pool.c only, which knows
  * nothing else about where numbers come from.
  *
  * Numbers of this file's own ioasid set carry a pointer, which pasid_space_find()

@@ -29,7 +29,7 @@
  *   vfio_pasid_container.lock  never held across access to user memory
  *   vfio_pasid_owners_lock     held for a few steps, whatever users do
  *
- * and pasid_lock of ioasid_set.c inside of all.
+ * and pasid_lock of pasid_pool.c inside of all.
  */
 
 #include <linux/iommu.h>

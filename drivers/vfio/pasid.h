@@ -6,7 +6,7 @@
 #define VFIO_PASID_H
 
 #include <linux/err.h>
-#include <linux/ioasid_set.h>
+#include <linux/pasid_pool.h>
 #include <linux/moduleparam.h>
 #include <linux/mutex.h>
 

@@ -23,7 +23,7 @@
  *                          user's calls and the device's worker take it.
  *   the backend's locks, those of pasid.c
  *   vfio_pasid_users_lock  for the notifier, which must not sleep; outside of
- *                          pasid_lock (ioasid_set.c) and of xarray locks only
+ *                          pasid_lock (pasid_pool.c) and of xarray locks only
  *
  * The worker is queued while there is a use, and uses end with the last file, in
  * vfio_pasid_uses_end(), which is why that one flushes it.
@@ -33,7 +33,7 @@
  * each other wait, here as in all other operations on the container.
  */
 
-#include <linux/ioasid_set.h>
+#include <linux/pasid_pool.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/slab.h>

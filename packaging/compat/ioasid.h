@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * ioasid_alloc_range() for a kernel without it; Kbuild includes this in ioasid_set.c.
+ * ioasid_alloc_range() for a kernel without it; Kbuild includes this in pasid_pool.c.
  *
  * Such a kernel has an allocator that logs every failure and does not tell one from
  * another. So look for a number that is free, and ask for that one. What remains

@@ -3,8 +3,8 @@
  * PASIDs with an owner: a quota for each, references by those who use them, and
  * a way to take them all back. See Documentation/driver-api/ioasid.rst.
  */
-#ifndef LINUX_IOASID_SET_H
-#define LINUX_IOASID_SET_H
+#ifndef LINUX_PASID_POOL_H
+#define LINUX_PASID_POOL_H
 
 #include <linux/list.h>
 #include <linux/notifier.h>

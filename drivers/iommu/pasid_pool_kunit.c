@@ -10,7 +10,7 @@
 #include <linux/completion.h>
 #include <linux/hrtimer.h>
 #include <linux/ioasid.h>
-#include <linux/ioasid_set.h>
+#include <linux/pasid_pool.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 
@@ -669,7 +669,7 @@ static void full_space(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, used(&w->owner), 0);
 }
 
-static struct kunit_case ioasid_set_cases[] = {
+static struct kunit_case pasid_pool_cases[] = {
 	KUNIT_CASE(small_space_low),
 	KUNIT_CASE(small_space_high),
 	KUNIT_CASE(bad_range),
@@ -692,13 +692,13 @@ static struct kunit_case ioasid_set_cases[] = {
 	{}
 };
 
-static struct kunit_suite ioasid_set_suite = {
-	.name = "ioasid_set",
+static struct kunit_suite pasid_pool_suite = {
+	.name = "pasid_pool",
 	.init = world_init,
 	.exit = world_exit,
-	.test_cases = ioasid_set_cases,
+	.test_cases = pasid_pool_cases,
 };
 
-kunit_test_suite(ioasid_set_suite);
+kunit_test_suite(pasid_pool_suite);
 
 MODULE_LICENSE("GPL");

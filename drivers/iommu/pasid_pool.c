@@ -38,7 +38,7 @@
  */
 
 #include <linux/kernel.h>
-#include <linux/ioasid_set.h>
+#include <linux/pasid_pool.h>
 #include <linux/llist.h>
 #include <linux/module.h>
 #include <linux/rcupdate.h>
@@ -52,7 +52,7 @@
 #include "pasid_space.h"
 
 #define CREATE_TRACE_POINTS
-#include <trace/events/ioasid_set.h>
+#include <trace/events/pasid_pool.h>
 
 #define PASID_BATCH	64
 /*

@@ -7,7 +7,7 @@
 
 #include <kunit/test.h>
 #include <linux/delay.h>
-#include <linux/ioasid_set.h>
+#include <linux/pasid_pool.h>
 #include <linux/kthread.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
@@ -336,17 +336,17 @@ static void trim_races_with_alloc(struct kunit *test)
 	race_destroy(race);
 }
 
-static struct kunit_case ioasid_set_race_cases[] = {
+static struct kunit_case pasid_pool_race_cases[] = {
 	KUNIT_CASE(race_for_pasids),
 	KUNIT_CASE(trim_races_with_alloc),
 	{}
 };
 
-static struct kunit_suite ioasid_set_race_suite = {
-	.name = "ioasid_set_race",
-	.test_cases = ioasid_set_race_cases,
+static struct kunit_suite pasid_pool_race_suite = {
+	.name = "pasid_pool_race",
+	.test_cases = pasid_pool_race_cases,
 };
 
-kunit_test_suite(ioasid_set_race_suite);
+kunit_test_suite(pasid_pool_race_suite);
 
 MODULE_LICENSE("GPL");

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #undef TRACE_SYSTEM
-#define TRACE_SYSTEM ioasid_set
+#define TRACE_SYSTEM pasid_pool
 
-#if !defined(_TRACE_IOASID_SET_H) || defined(TRACE_HEADER_MULTI_READ)
-#define _TRACE_IOASID_SET_H
+#if !defined(_TRACE_PASID_POOL_H) || defined(TRACE_HEADER_MULTI_READ)
+#define _TRACE_PASID_POOL_H
 
 #include <linux/tracepoint.h>
 
