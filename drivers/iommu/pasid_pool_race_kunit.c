@@ -18,27 +18,26 @@
 #define RACE_MAX	(RACE_MIN + RACE_COUNT - 1)
 #define RACE_MS		1000
 #define RACE_MAX_MS	30000	/* on a machine that is busy with other things */
-#define RACE_TRIMS	1000
 #define RACE_OWNERS	2
-#define RACE_POOLS	3
-#define RACE_HELD	8	/* references that a consumer has at once */
+#define RACE_POOLS	3	/* one more than owners: two share one */
+#define RACE_HELD	8	/* PASIDs that a consumer uses at once */
 #define RACE_THREADS	(RACE_POOLS + 2 + 2 + 1)
 
-struct race_pool {
-	struct mutex lock;	/* protects pool where pasid_alloc() asks for it */
-	struct pasid_pool pool;
+struct race_owner {
+	struct mutex lock;	/* where pasid_alloc() asks for it */
+	struct pasid_owner owner;
 };
 
 struct race {
-	struct mutex quotas;	/* protects those of owners */
-	struct pasid_owner owners[RACE_OWNERS];
-	struct race_pool pools[RACE_POOLS];
+	struct race_owner owners[RACE_OWNERS];
+	struct pasid_pool pools[RACE_POOLS];
 	struct task_struct *threads[RACE_THREADS];
 	int count;
 	atomic_t next_pool;
 	atomic_t allocated;
 	atomic_t freed;
 	atomic_t got;
+	atomic_t told;
 	atomic_t wrong;
 };
 
@@ -47,31 +46,22 @@ static u32 below(u32 n)
 	return get_random_u32() % n;
 }
 
+static struct race_owner *owner_of(struct pasid_pool *pool)
+{
+	return container_of(pool->owner, struct race_owner, owner);
+}
+
 static struct pasid_owner *any_owner(struct race *race)
 {
-	return &race->owners[below(RACE_OWNERS)];
+	return &race->owners[below(RACE_OWNERS)].owner;
 }
 
-static void set_quota(struct race *race, struct pasid_owner *owner,
-		      unsigned int quota)
+static void reclaim(struct pasid_pool *pool)
 {
-	mutex_lock(&race->quotas);
-	pasid_owner_set_quota(owner, quota);
-	mutex_unlock(&race->quotas);
-}
+	struct pasid_owner *owner = pool->owner;
 
-/* The new owner's quota stays as it is */
-static int move(struct race *race, struct race_pool *p,
-		struct pasid_owner *owner)
-{
-	unsigned int quota, count;
-	int ret;
-
-	mutex_lock(&race->quotas);
-	pasid_owner_usage(owner, &quota, &count);
-	ret = pasid_pool_move(&p->pool, owner, quota);
-	mutex_unlock(&race->quotas);
-	return ret;
+	pasid_pool_destroy(pool);
+	pasid_pool_init(pool, owner);
 }
 
 /* Without it, those who free leave nothing to consume, on one CPU */
@@ -86,21 +76,20 @@ static void give_way(void)
 static int allocate(void *data)
 {
 	struct race *race = data;
-	struct race_pool *p = &race->pools[atomic_inc_return(&race->next_pool) - 1];
+	struct pasid_pool *pool = &race->pools[atomic_inc_return(&race->next_pool) - 1];
+	struct race_owner *o = owner_of(pool);
 	int number;
 
 	while (!kthread_should_stop()) {
-		mutex_lock(&p->lock);
-		number = pasid_alloc(&p->pool, RACE_MIN, RACE_MAX, NULL);
+		mutex_lock(&o->lock);
+		number = pasid_alloc(pool, RACE_MIN, RACE_MAX);
 		if (number > 0)
 			atomic_inc(&race->allocated);
 		else if (number != -EDQUOT && number != -ENOSPC)
 			atomic_inc(&race->wrong);
 		if (!below(50))
-			pasid_pool_reclaim(&p->pool);
-		if (!below(20))
-			move(race, p, any_owner(race));
-		mutex_unlock(&p->lock);
+			reclaim(pool);
+		mutex_unlock(&o->lock);
 		give_way();
 	}
 	return 0;
@@ -124,58 +113,78 @@ static int free_some(void *data)
 	return 0;
 }
 
-/* Hold some references for a while, until others take their places */
+struct race_use {
+	struct pasid_user user;
+	struct race *race;
+	bool used;
+	bool freed;
+};
+
+static void race_freed(struct pasid_user *user)
+{
+	struct race_use *use = container_of(user, struct race_use, user);
+
+	/* Once, and only between the two */
+	if (use->freed)
+		atomic_inc(&use->race->wrong);
+	use->freed = true;
+	atomic_inc(&use->race->told);
+}
+
+static void race_put(struct race_use *use)
+{
+	if (!use->used)
+		return;
+	pasid_put(&use->user);
+	use->used = false;
+	use->freed = false;
+}
+
+/* Use some for a while, until others take their places */
 static int consume(void *data)
 {
-	struct pasid *held[RACE_HELD] = {};
 	struct race *race = data;
-	struct pasid *pasid;
+	struct race_use uses[RACE_HELD] = {};
+	struct race_use *use;
 	u32 number, i;
 
 	while (!kthread_should_stop()) {
+		use = &uses[below(RACE_HELD)];
+		race_put(use);
+		use->race = race;
+		use->user.freed = race_freed;
 		number = RACE_MIN + below(RACE_COUNT);
-		pasid = pasid_get(any_owner(race), number);
-		if (!IS_ERR(pasid)) {
+		use->used = !pasid_get(any_owner(race), number, &use->user);
+		if (use->used) {
 			atomic_inc(&race->got);
-			if (pasid_number(pasid) != number)
+			if (pasid_number(use->user.pasid) != number)
 				atomic_inc(&race->wrong);
-			i = below(RACE_HELD);
-			swap(held[i], pasid);
-			if (pasid)
-				pasid_put(pasid);
 		}
 		give_way();
 	}
 	for (i = 0; i < RACE_HELD; i++)
-		if (held[i])
-			pasid_put(held[i]);
+		race_put(&uses[i]);
 	return 0;
 }
 
 static int change_quota(void *data)
 {
 	struct race *race = data;
-	struct pasid_owner *owner;
+	struct race_owner *o;
+	struct pasid_pool *pool;
 
 	while (!kthread_should_stop()) {
-		owner = any_owner(race);
-		set_quota(race, owner, below(RACE_COUNT));
+		pool = &race->pools[below(RACE_POOLS)];
+		o = owner_of(pool);
+		mutex_lock(&o->lock);
+		pasid_owner_set_quota(&o->owner, below(RACE_COUNT));
 		if (below(2))
-			pasid_owner_trim(owner);
+			pasid_pool_trim(pool);
+		mutex_unlock(&o->lock);
 		usleep_range(100, 1000);
 	}
 	return 0;
 }
-
-static int told(struct notifier_block *nb, unsigned long action, void *data)
-{
-	struct pasid_event *event = data;
-	u32 number = pasid_number(event->pasid);
-
-	return number < RACE_MIN || number > RACE_MAX ? NOTIFY_BAD : NOTIFY_OK;
-}
-
-static struct notifier_block race_notifier = { .notifier_call = told };
 
 static void race_start(struct kunit *test, struct race *race, int (*fn)(void *),
 		       int count)
@@ -210,14 +219,13 @@ static struct race *race_create(struct kunit *test)
 	int i;
 
 	KUNIT_ASSERT_NOT_NULL(test, race);
-	mutex_init(&race->quotas);
-	for (i = 0; i < RACE_OWNERS; i++)
-		pasid_owner_init(&race->owners[i], &race->owners[i], RACE_COUNT);
-	for (i = 0; i < RACE_POOLS; i++) {
-		mutex_init(&race->pools[i].lock);
-		pasid_pool_init(&race->pools[i].pool, any_owner(race));
+	for (i = 0; i < RACE_OWNERS; i++) {
+		mutex_init(&race->owners[i].lock);
+		pasid_owner_init(&race->owners[i].owner, RACE_COUNT);
 	}
-	pasid_register_notifier(&race_notifier);
+	for (i = 0; i < RACE_POOLS; i++)
+		pasid_pool_init(&race->pools[i],
+				&race->owners[i % RACE_OWNERS].owner);
 	return race;
 }
 
@@ -225,26 +233,23 @@ static void race_destroy(struct race *race)
 {
 	int i;
 
-	pasid_unregister_notifier(&race_notifier);
 	for (i = 0; i < RACE_POOLS; i++)
-		pasid_pool_destroy(&race->pools[i].pool);
+		pasid_pool_destroy(&race->pools[i]);
 	for (i = 0; i < RACE_OWNERS; i++)
-		pasid_owner_destroy(&race->owners[i]);
+		pasid_owner_destroy(&race->owners[i].owner);
 }
 
 /* Nothing is in use: all numbers can be allocated, and freed again */
 static void check_all_free(struct kunit *test, struct race *race)
 {
+	struct pasid_owner *owner = race->pools[0].owner;
 	int i;
 
-	pasid_flush();
-	set_quota(race, &race->owners[0], RACE_COUNT);
-	KUNIT_EXPECT_EQ(test, move(race, &race->pools[0], &race->owners[0]), 0);
+	pasid_owner_set_quota(owner, RACE_COUNT);
 	for (i = 0; i < RACE_COUNT; i++)
-		KUNIT_EXPECT_GT(test, pasid_alloc(&race->pools[0].pool, RACE_MIN,
-						  RACE_MAX, NULL), 0);
-	KUNIT_EXPECT_EQ(test, pasid_free(&race->owners[0], RACE_MIN, RACE_MAX),
-			RACE_COUNT);
+		KUNIT_EXPECT_GT(test, pasid_alloc(&race->pools[0], RACE_MIN,
+						  RACE_MAX), 0);
+	KUNIT_EXPECT_EQ(test, pasid_free(owner, RACE_MIN, RACE_MAX), RACE_COUNT);
 }
 
 /* For some time, and until every kind of thread has got somewhere */
@@ -255,8 +260,23 @@ static void race_run(struct race *race)
 	for (ms = 0; ms < RACE_MAX_MS; ms += RACE_MS) {
 		msleep(RACE_MS);
 		if (atomic_read(&race->allocated) && atomic_read(&race->freed) &&
-		    atomic_read(&race->got))
+		    atomic_read(&race->got) && atomic_read(&race->told))
 			return;
+	}
+}
+
+/* With a quota of nothing, one trim has to do, while others go on */
+static void take_all(struct race *race)
+{
+	struct race_owner *o;
+	int i;
+
+	for (i = 0; i < RACE_OWNERS; i++) {
+		o = owner_of(&race->pools[i]);
+		mutex_lock(&o->lock);
+		pasid_owner_set_quota(&o->owner, 0);
+		pasid_pool_trim(&race->pools[i]);
+		mutex_unlock(&o->lock);
 	}
 }
 
@@ -272,73 +292,26 @@ static void race_for_pasids(struct kunit *test)
 	race_start(test, race, change_quota, 1);
 	race_run(race);
 
-	/* With a quota of nothing, one trim has to do, while others go on */
 	race_stop(race, without_quota);
-	for (i = 0; i < RACE_OWNERS; i++)
-		set_quota(race, &race->owners[i], 0);
-	for (i = 0; i < RACE_OWNERS; i++)
-		pasid_owner_trim(&race->owners[i]);
+	take_all(race);
 	race_stop(race, 0);
 
 	for (i = 0; i < RACE_OWNERS; i++)
-		KUNIT_EXPECT_EQ(test, used(&race->owners[i]), 0);
+		KUNIT_EXPECT_EQ(test, used(&race->owners[i].owner), 0);
 	KUNIT_EXPECT_EQ(test, atomic_read(&race->wrong), 0);
 	KUNIT_EXPECT_GT(test, atomic_read(&race->allocated), 0);
 	KUNIT_EXPECT_GT(test, atomic_read(&race->freed), 0);
 	KUNIT_EXPECT_GT(test, atomic_read(&race->got), 0);
-	kunit_info(test, "%d allocated, %d freed by number, %d references",
+	KUNIT_EXPECT_GT(test, atomic_read(&race->told), 0);
+	kunit_info(test, "%d allocated, %d freed by number, %d used, %d of these freed",
 		   atomic_read(&race->allocated), atomic_read(&race->freed),
-		   atomic_read(&race->got));
+		   atomic_read(&race->got), atomic_read(&race->told));
 	check_all_free(test, race);
-	race_destroy(race);
-}
-
-static int allocate_only(void *data)
-{
-	struct race *race = data;
-	struct race_pool *p = &race->pools[0];
-
-	while (!kthread_should_stop()) {
-		mutex_lock(&p->lock);
-		if (pasid_alloc(&p->pool, RACE_MIN, RACE_MAX, NULL) > 0)
-			atomic_inc(&race->allocated);
-		mutex_unlock(&p->lock);
-		give_way();
-	}
-	return 0;
-}
-
-/*
- * A quota is lowered and what is beyond it freed while one more is allocated,
- * which must not end up beyond it. The mutex waits for the allocation to end.
- */
-static void trim_races_with_alloc(struct kunit *test)
-{
-	struct race *race = race_create(test);
-	struct race_pool *p = &race->pools[0];
-	int i, beyond = 0;
-
-	move(race, p, &race->owners[0]);
-	race_start(test, race, allocate_only, 1);
-	for (i = 0; i < RACE_TRIMS; i++) {
-		set_quota(race, &race->owners[0], RACE_COUNT);
-		usleep_range(100, 300);
-		set_quota(race, &race->owners[0], 0);
-		pasid_owner_trim(&race->owners[0]);
-		mutex_lock(&p->lock);
-		beyond += used(&race->owners[0]);
-		pasid_pool_reclaim(&p->pool);
-		mutex_unlock(&p->lock);
-	}
-	race_stop(race, 0);
-	KUNIT_EXPECT_EQ(test, beyond, 0);
-	KUNIT_EXPECT_GT(test, atomic_read(&race->allocated), 0);
 	race_destroy(race);
 }
 
 static struct kunit_case pasid_pool_race_cases[] = {
 	KUNIT_CASE(race_for_pasids),
-	KUNIT_CASE(trim_races_with_alloc),
 	{}
 };
 

@@ -3,77 +3,184 @@
  * PASIDs that user space allocates through a container.
  *
  * PASIDs are one resource of the whole system, and who asks for them here is
- * not trusted. So each belongs to an address space (mm), whose quota grows with
- * the IOMMU groups that it has in its containers, and all of a container's are
- * taken back when its last group is detached, whatever the reason.
+ * not trusted. So each belongs to an owner, whose quota grows with the IOMMU
+ * groups in its containers. They are freed, and handed to nobody, when the last
+ * group of their container is detached, and when the owner is gone.
  *
  *   vfio_pasid_container  one for each container, embedded in the IOMMU backend's;
  *                         has a pool with the PASIDs allocated through it
- *   vfio_pasid_owner      one for each mm that any container belongs to
+ *   vfio_pasid_owner      an address space (mm), with the process that asked first;
+ *                         containers belong to it
+ *   vfio_pasid_mm         tells when the mm has no users any more
  *
- * A container belongs to the mm that first asks through it. When an exec has
- * replaced that mm in the same process, the new one takes the old one's place,
- * with all containers: QEMU updates itself like that, and keeps its files. When
- * the mm is gone, the next process that asks takes the container over, with its
- * PASIDs and the share of the quota that its groups bring.
+ * A container that has a group and belongs to nobody becomes the caller's by an
+ * allocation, and by nothing else. Current is the owner if it has the owner's mm,
+ * or is a thread of the owner's process. After an exec of that process only the
+ * latter is true: its next request puts the new mm in the place of the old one.
+ * QEMU updates itself like that, and keeps its files. A process that shared the
+ * old mm is nobody from then on.
  *
- * When groups leave an owner, by detach or by a takeover, it loses what it has
- * beyond the new quota, newest first. Otherwise PASIDs would multiply while one
- * group is moved from process to process. For the same reason a quota never
- * grows for a call that may still fail. A lowered parameter only stops
- * allocations.
+ * An owner is gone when its process is dead and its mm has no users. The process
+ * could exec as long as it lives, and whoever has the mm is the owner. There is
+ * no order between the two: a wait queue of the pid tells of the first, an MMU
+ * notifier of the second, and both do no more than queue the one work that looks
+ * for owners that are gone. Nobody polls. To register the notifier takes
+ * mmap_lock, which userspace can hold: an owner is set up with no other lock held,
+ * before it is known whether it is needed.
+ *
+ * When a container loses a group, PASIDs that are beyond the owner's new quota
+ * are freed, the container's own before others, newest first. Otherwise they would
+ * multiply while one group is moved from process to process. A lowered parameter
+ * only stops allocations.
  *
  * Locks, outermost first:
  *
- *   the backend's lock         (vfio_iommu.lock) for some callers
- *   vfio_pasid_container.lock  never held across access to user memory
- *   vfio_pasid_owners_lock     held for a few steps, whatever users do
+ *   the backend's lock (vfio_iommu.lock) for some callers
+ *   vfio_pasid_owner.lock   to allocate in its pools, to trim and to destroy them;
+ *                           a container leaves its owner with it held. Held while
+ *                           memory is allocated, or many PASIDs are freed; never
+ *                           across access to user memory
+ *   vfio_pasid_owners_lock  a spinlock, held for a few steps: who the owners are,
+ *                           what belongs to them, all references to an owner from
+ *                           containers
+ *   pasid_lock of pasid_pool.c
  *
- * and pasid_lock of pasid_pool.c inside of all.
+ * mmap_lock is taken with none of these held. The work, and who detaches a group,
+ * wait for owner.lock. The mm's release and the wake-up of the pid wait for nothing:
+ * the former comes from exit_mmap(), the latter with tasklist_lock held.
+ *
+ * References to an owner: one while it has containers, one for each request that is
+ * being executed. The last one takes it off the pid's wait queue and puts the
+ * vfio_pasid_mm, which SRCU frees later: its release may be running.
  */
 
 #include <linux/iommu.h>
+#include <linux/kref.h>
 #include <linux/list.h>
+#include <linux/mmu_notifier.h>
 #include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/pci.h>
 #include <linux/pci-ats.h>
 #include <linux/pid.h>
 #include <linux/sched.h>
-#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
+#include <linux/spinlock.h>
 #include <linux/uaccess.h>
 #include <linux/vfio.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
 
 #include "pasid.h"
 #include "vfio.h"
 
 /**
- * struct vfio_pasid_owner - an mm that containers belong to
- * @entry: in vfio_pasid_owners
+ * struct vfio_pasid_mm - an mm that owners have
+ * @notifier: with one reference of each of these owners; holds the mm_struct, so
+ *            nobody else's can have its address
+ * @released: the mm has no users any more; becomes true once
+ */
+struct vfio_pasid_mm {
+	struct mmu_notifier notifier;
+	bool released;
+};
+
+/**
+ * struct vfio_pasid_owner - whom containers belong to
+ * @kref: see the head of this file
+ * @lock: serialises what is done to the pools of @pasids
  * @pasids: the containers' pools belong to it; has its own lock
- * @mm: whose; only its address and its count of users matter. To compare the
- *      address with current's it can be read without the lock.
- * @tgid: process that @mm was first seen in; constant
- * @containers: that belong to it; freed with the last one
+ * @tgid: process that asked first; constant
+ * @exited: in the wait queue of @tgid
+ * @entry: in vfio_pasid_owners, while there are @containers
+ * @mm: its address space
+ * @containers: vfio_pasid_container
  * @groups: attached to them, which the quota is computed from
  *
- * vfio_pasid_owners_lock protects all but @pasids and @tgid, and is held by who
- * changes vfio_pasid_container.owner.
+ * vfio_pasid_owners_lock protects @entry and all that follows.
  */
 struct vfio_pasid_owner {
-	struct list_head entry;
+	struct kref kref;
+	struct mutex lock;	/* the pools of @pasids */
 	struct pasid_owner pasids;
-	struct mm_struct *mm;
 	struct pid *tgid;
-	unsigned int containers;
+	wait_queue_entry_t exited;
+	struct list_head entry;
+	struct vfio_pasid_mm *mm;
+	struct list_head containers;
 	unsigned int groups;
 };
 
-static DEFINE_MUTEX(vfio_pasid_owners_lock);
+static DEFINE_SPINLOCK(vfio_pasid_owners_lock);
 /* Both under vfio_pasid_owners_lock */
 static LIST_HEAD(vfio_pasid_owners);
 static unsigned int vfio_pasids_per_group = 1000;
+
+static void vfio_pasid_reap(struct work_struct *work);
+static DECLARE_WORK(vfio_pasid_reap_work, vfio_pasid_reap);
+
+/* It may take its time: not in a queue that others flush */
+static void vfio_pasid_queue_reap(void)
+{
+	queue_work(system_unbound_wq, &vfio_pasid_reap_work);
+}
+
+/* The ends of mm and process */
+
+static struct vfio_pasid_mm *vfio_pasid_mm_of(struct mmu_notifier *notifier)
+{
+	return container_of(notifier, struct vfio_pasid_mm, notifier);
+}
+
+static void vfio_pasid_mm_release(struct mmu_notifier *notifier,
+				  struct mm_struct *mm)
+{
+	WRITE_ONCE(vfio_pasid_mm_of(notifier)->released, true);
+	vfio_pasid_queue_reap();
+}
+
+static struct mmu_notifier *vfio_pasid_mm_alloc(struct mm_struct *mm)
+{
+	struct vfio_pasid_mm *new = kzalloc(sizeof(*new), VFIO_GFP_USER);
+
+	return new ? &new->notifier : ERR_PTR(-ENOMEM);
+}
+
+static void vfio_pasid_mm_free(struct mmu_notifier *notifier)
+{
+	kfree(vfio_pasid_mm_of(notifier));
+}
+
+static const struct mmu_notifier_ops vfio_pasid_mm_ops = {
+	.release = vfio_pasid_mm_release,
+	.alloc_notifier = vfio_pasid_mm_alloc,
+	.free_notifier = vfio_pasid_mm_free,
+};
+
+/* Current's, with a reference; ERR_PTR(-EINTR) or -ENOMEM */
+static struct vfio_pasid_mm *vfio_pasid_mm_get(void)
+{
+	struct mmu_notifier *notifier;
+
+	if (mmap_write_lock_killable(current->mm))
+		return ERR_PTR(-EINTR);
+	notifier = mmu_notifier_get_locked(&vfio_pasid_mm_ops, current->mm);
+	mmap_write_unlock(current->mm);
+	return IS_ERR(notifier) ? ERR_CAST(notifier) :
+				  vfio_pasid_mm_of(notifier);
+}
+
+/* Also if it is a thread that has ended, and a tracer hears of it: see the work */
+static int vfio_pasid_exited(wait_queue_entry_t *wait, unsigned int mode,
+			     int sync, void *key)
+{
+	vfio_pasid_queue_reap();
+	return 0;
+}
+
+/* Owners */
 
 static unsigned int vfio_pasid_quota(unsigned int groups)
 {
@@ -88,78 +195,83 @@ static void vfio_pasid_owner_set_groups(struct vfio_pasid_owner *owner,
 	pasid_owner_set_quota(&owner->pasids, vfio_pasid_quota(groups));
 }
 
-static struct vfio_pasid_owner *vfio_pasid_owner_find(struct mm_struct *mm)
-{
-	struct vfio_pasid_owner *owner;
-
-	lockdep_assert_held(&vfio_pasid_owners_lock);
-	list_for_each_entry(owner, &vfio_pasid_owners, entry) {
-		if (owner->mm == mm)
-			return owner;
-	}
-	return NULL;
-}
-
-/* For current's mm, without containers, and not in the list yet */
+/* For current, without containers */
 static struct vfio_pasid_owner *vfio_pasid_owner_create(void)
 {
 	struct vfio_pasid_owner *owner;
+	struct vfio_pasid_mm *mm;
 
 	owner = kzalloc(sizeof(*owner), VFIO_GFP_USER);
 	if (!owner)
-		return NULL;
+		return ERR_PTR(-ENOMEM);
 
-	owner->mm = current->mm;
-	mmgrab(owner->mm);
+	mm = vfio_pasid_mm_get();
+	if (IS_ERR(mm)) {
+		kfree(owner);
+		return ERR_CAST(mm);
+	}
+
+	kref_init(&owner->kref);
+	mutex_init(&owner->lock);
+	pasid_owner_init(&owner->pasids, 0);
+	INIT_LIST_HEAD(&owner->containers);
+	owner->mm = mm;
 	owner->tgid = get_pid(task_tgid(current));
-	pasid_owner_init(&owner->pasids, owner->mm, 0);
+	init_waitqueue_func_entry(&owner->exited, vfio_pasid_exited);
+	add_wait_queue(&owner->tgid->wait_pidfd, &owner->exited);
 	return owner;
 }
 
-static void vfio_pasid_owner_free(struct vfio_pasid_owner *owner)
+static void vfio_pasid_owner_free(struct kref *kref)
 {
-	pasid_owner_destroy(&owner->pasids);
+	struct vfio_pasid_owner *owner =
+		container_of(kref, struct vfio_pasid_owner, kref);
+
+	remove_wait_queue(&owner->tgid->wait_pidfd, &owner->exited);
 	put_pid(owner->tgid);
-	mmdrop(owner->mm);
+	mmu_notifier_put(&owner->mm->notifier);
+	pasid_owner_destroy(&owner->pasids);
+	mutex_destroy(&owner->lock);
 	kfree(owner);
 }
 
-/* The new mm of the same process takes the place of the one before its exec */
-static void vfio_pasid_owner_succeed(struct vfio_pasid_owner *owner)
+static void vfio_pasid_owner_put(struct vfio_pasid_owner *owner)
 {
-	struct mm_struct *old = owner->mm;
+	kref_put(&owner->kref, vfio_pasid_owner_free);
+}
+
+static bool vfio_pasid_owner_has_mm(struct vfio_pasid_owner *owner)
+{
+	lockdep_assert_held(&vfio_pasid_owners_lock);
+	return owner->mm->notifier.mm == current->mm;
+}
+
+/* With another mm, current's process has executed a program meanwhile */
+static bool vfio_pasid_owner_is_process(struct vfio_pasid_owner *owner)
+{
+	return owner->tgid == task_tgid(current);
+}
+
+static bool vfio_pasid_owner_gone(struct vfio_pasid_owner *owner)
+{
+	lockdep_assert_held(&vfio_pasid_owners_lock);
+	return READ_ONCE(owner->mm->released) &&
+	       thread_group_exited(owner->tgid);
+}
+
+/* The owner that current is. Before it asks again after an exec, by its process. */
+static struct vfio_pasid_owner *vfio_pasid_owner_current(void)
+{
+	struct vfio_pasid_owner *owner, *before_exec = NULL;
 
 	lockdep_assert_held(&vfio_pasid_owners_lock);
-	mmgrab(current->mm);
-	WRITE_ONCE(owner->mm, current->mm);
-	pasid_owner_set_token(&owner->pasids, current->mm);
-	mmdrop(old);
-}
-
-/* Groups are no longer there for an owner, and neither are their PASIDs */
-static void vfio_pasid_owner_lose(struct vfio_pasid_owner *owner,
-				  unsigned int groups)
-{
-	mutex_lock(&vfio_pasid_owners_lock);
-	vfio_pasid_owner_set_groups(owner, owner->groups - groups);
-	mutex_unlock(&vfio_pasid_owners_lock);
-
-	pasid_owner_trim(&owner->pasids);
-}
-
-/* A container, whose groups and pool have left, is no longer there for an owner */
-static void vfio_pasid_owner_leave(struct vfio_pasid_owner *owner)
-{
-	bool last;
-
-	mutex_lock(&vfio_pasid_owners_lock);
-	last = !--owner->containers;
-	if (last)
-		list_del(&owner->entry);
-	mutex_unlock(&vfio_pasid_owners_lock);
-
-	if (last)
-		vfio_pasid_owner_free(owner);
+	list_for_each_entry(owner, &vfio_pasid_owners, entry) {
+		if (vfio_pasid_owner_has_mm(owner))
+			return owner;
+		if (vfio_pasid_owner_is_process(owner))
+			before_exec = owner;
+	}
+	return before_exec;
 }
 
 static int vfio_pasids_per_group_set(const char *val,
@@ -173,11 +285,11 @@ static int vfio_pasids_per_group_set(const char *val,
 	if (ret)
 		return ret;
 
-	mutex_lock(&vfio_pasid_owners_lock);
-	vfio_pasids_per_group = value;
+	spin_lock(&vfio_pasid_owners_lock);
+	WRITE_ONCE(vfio_pasids_per_group, value);
 	list_for_each_entry(owner, &vfio_pasid_owners, entry)
 		vfio_pasid_owner_set_groups(owner, owner->groups);
-	mutex_unlock(&vfio_pasid_owners_lock);
+	spin_unlock(&vfio_pasid_owners_lock);
 	return 0;
 }
 
@@ -197,125 +309,160 @@ const struct kernel_param_ops vfio_pasids_per_group_ops = {
 };
 EXPORT_SYMBOL_GPL(vfio_pasids_per_group_ops);
 
-static bool vfio_pasid_mine(const struct vfio_pasid_owner *owner)
-{
-	return owner && READ_ONCE(owner->mm) == current->mm;
-}
+/* Containers and their owners */
 
-/* Is it the mm that current's process had before an exec? */
-static bool vfio_pasid_before_exec(const struct vfio_pasid_owner *owner)
-{
-	return owner->mm != current->mm && owner->tgid == task_tgid(current);
-}
-
-/* May current take a container over from an mm that is not its own? */
-static bool vfio_pasid_abandoned(const struct vfio_pasid_owner *owner)
+static void vfio_pasid_join(struct vfio_pasid_container *pc,
+			    struct vfio_pasid_owner *owner)
 {
 	lockdep_assert_held(&vfio_pasid_owners_lock);
-	return !atomic_read(&owner->mm->mm_users) ||
-	       vfio_pasid_before_exec(owner);
-}
-
-/*
- * The owner that current's mm is, or becomes by its first request after an exec
- * that is not refused, whichever container it uses.
- */
-static struct vfio_pasid_owner *vfio_pasid_owner_current(void)
-{
-	struct vfio_pasid_owner *owner = vfio_pasid_owner_find(current->mm);
-
-	if (owner)
-		return owner;
-	list_for_each_entry(owner, &vfio_pasid_owners, entry) {
-		if (vfio_pasid_before_exec(owner))
-			return owner;
-	}
-	return NULL;
-}
-
-/*
- * Give a container, its pool and the share of its groups to an owner, who may
- * be new. On failure nothing has changed.
- */
-static int vfio_pasid_join(struct vfio_pasid_container *pc,
-			   struct vfio_pasid_owner *owner)
-{
-	unsigned int groups = owner->groups + pc->groups;
-	int ret;
-
-	lockdep_assert_held(&vfio_pasid_owners_lock);
-	if (!pc->owner)
-		pasid_pool_init(&pc->pool, &owner->pasids);
-	ret = pasid_pool_move(&pc->pool, &owner->pasids,
-			      vfio_pasid_quota(groups));
-	if (ret)
-		return ret;
-
-	if (!owner->containers++)
+	if (list_empty(&owner->containers)) {
 		list_add(&owner->entry, &vfio_pasid_owners);
-	owner->groups = groups;
-	pc->owner = owner;
-	return 0;
+		kref_get(&owner->kref);
+	}
+	list_add(&pc->entry, &owner->containers);
+	pasid_pool_init(&pc->pool, &owner->pasids);
+	vfio_pasid_owner_set_groups(owner, owner->groups + pc->groups);
+	WRITE_ONCE(pc->owner, owner);
 }
 
-/* *@fresh is NULL afterwards if it was used */
-static int vfio_pasid_claim_locked(struct vfio_pasid_container *pc,
-				   struct vfio_pasid_owner **fresh)
+/* The container's PASIDs are freed, and it belongs to nobody */
+static void vfio_pasid_leave(struct vfio_pasid_container *pc,
+			     struct vfio_pasid_owner *owner)
 {
-	struct vfio_pasid_owner *owner, *old = pc->owner;
-	int ret;
+	bool last;
 
-	/* Since the look without the lock, by a request for another container */
-	if (vfio_pasid_mine(old))
-		return 0;
-	if (old && !vfio_pasid_abandoned(old))
-		return -EPERM;
+	lockdep_assert_held(&owner->lock);
+	pasid_pool_destroy(&pc->pool);
 
-	owner = vfio_pasid_owner_current();
-	if (!owner || owner != old) {
-		ret = vfio_pasid_join(pc, owner ?: *fresh);
-		if (ret)
-			return ret;
+	spin_lock(&vfio_pasid_owners_lock);
+	WRITE_ONCE(pc->owner, NULL);
+	list_del(&pc->entry);
+	vfio_pasid_owner_set_groups(owner, owner->groups - pc->groups);
+	last = list_empty(&owner->containers);
+	if (last)
+		list_del(&owner->entry);
+	spin_unlock(&vfio_pasid_owners_lock);
+
+	/* The caller has a reference of its own */
+	if (last)
+		vfio_pasid_owner_put(owner);
+}
+
+/* One that is gone, with a reference; or NULL */
+static struct vfio_pasid_owner *vfio_pasid_find_gone(void)
+{
+	struct vfio_pasid_owner *owner;
+
+	spin_lock(&vfio_pasid_owners_lock);
+	list_for_each_entry(owner, &vfio_pasid_owners, entry) {
+		if (vfio_pasid_owner_gone(owner)) {
+			kref_get(&owner->kref);
+			goto out_unlock;
+		}
 	}
-	if (!owner)
-		*fresh = NULL;
-	else if (owner->mm != current->mm)
-		vfio_pasid_owner_succeed(owner);
-	return 0;
+	owner = NULL;
+out_unlock:
+	spin_unlock(&vfio_pasid_owners_lock);
+	return owner;
+}
+
+/* Stays its owner's as long as the caller has owner->lock */
+static struct vfio_pasid_container *
+vfio_pasid_any_container(struct vfio_pasid_owner *owner)
+{
+	struct vfio_pasid_container *pc;
+
+	lockdep_assert_held(&owner->lock);
+	spin_lock(&vfio_pasid_owners_lock);
+	pc = list_first_entry_or_null(&owner->containers,
+				      struct vfio_pasid_container, entry);
+	spin_unlock(&vfio_pasid_owners_lock);
+	return pc;
+}
+
+static void vfio_pasid_reap(struct work_struct *work)
+{
+	struct vfio_pasid_container *pc;
+	struct vfio_pasid_owner *owner;
+
+	while ((owner = vfio_pasid_find_gone())) {
+		mutex_lock(&owner->lock);
+		while ((pc = vfio_pasid_any_container(owner)))
+			vfio_pasid_leave(pc, owner);
+		mutex_unlock(&owner->lock);
+		vfio_pasid_owner_put(owner);
+	}
 }
 
 /*
- * Make the container belong to current's mm, and keep it so when the request
- * that it is for fails: to undo it would take groups, and PASIDs with them, from
- * an owner who has asked for something else meanwhile.
+ * Who current is for this container: its owner, or the one that it will belong to
+ * by a claim. NULL if current is no owner yet; ERR_PTR(-ENODEV) or -EPERM.
  */
-static int vfio_pasid_claim(struct vfio_pasid_container *pc)
+static struct vfio_pasid_owner *
+vfio_pasid_owner_allowed(struct vfio_pasid_container *pc, bool claim)
 {
-	struct vfio_pasid_owner *fresh, *old = pc->owner;
-	int ret;
+	struct vfio_pasid_owner *owner = pc->owner;
 
-	lockdep_assert_held(&pc->lock);
+	lockdep_assert_held(&vfio_pasid_owners_lock);
 	if (!pc->groups)
-		return -ENODEV;
-	if (vfio_pasid_mine(old))
-		return 0;
+		return ERR_PTR(-ENODEV);
+	if (!owner)
+		return claim ? vfio_pasid_owner_current() : ERR_PTR(-EPERM);
+	if (vfio_pasid_owner_has_mm(owner) || vfio_pasid_owner_is_process(owner))
+		return owner;
+	return ERR_PTR(-EPERM);
+}
 
-	/* Not with the lock, which all users share: memory can take its time */
-	fresh = vfio_pasid_owner_create();
-	if (!fresh)
-		return -ENOMEM;
+/* Without @fresh, which has current's mm: ERR_PTR(-EAGAIN) if that is needed */
+static struct vfio_pasid_owner *
+vfio_pasid_owner_try_get(struct vfio_pasid_container *pc, bool claim,
+			 struct vfio_pasid_owner *fresh)
+{
+	struct vfio_pasid_owner *owner;
 
-	mutex_lock(&vfio_pasid_owners_lock);
-	ret = vfio_pasid_claim_locked(pc, &fresh);
-	mutex_unlock(&vfio_pasid_owners_lock);
+	spin_lock(&vfio_pasid_owners_lock);
+	owner = vfio_pasid_owner_allowed(pc, claim);
+	if (IS_ERR(owner))
+		goto out_unlock;
 
-	if (fresh)
-		vfio_pasid_owner_free(fresh);
-	if (!ret && old && pc->owner != old) {
-		vfio_pasid_owner_lose(old, pc->groups);
-		vfio_pasid_owner_leave(old);
+	if (!owner || !vfio_pasid_owner_has_mm(owner)) {
+		if (!fresh) {
+			owner = ERR_PTR(-EAGAIN);
+			goto out_unlock;
+		}
+		if (owner)
+			swap(owner->mm, fresh->mm);
+		else
+			owner = fresh;
 	}
-	return ret;
+	if (!pc->owner)
+		vfio_pasid_join(pc, owner);
+	kref_get(&owner->kref);
+out_unlock:
+	spin_unlock(&vfio_pasid_owners_lock);
+	return owner;
+}
+
+/*
+ * The owner that current is, with a reference; if @claim, a container of nobody
+ * becomes current's. ERR_PTR(-ENODEV), -EPERM, -EINTR or -ENOMEM, as the uAPI
+ * header says.
+ */
+static struct vfio_pasid_owner *
+vfio_pasid_owner_get(struct vfio_pasid_container *pc, bool claim)
+{
+	struct vfio_pasid_owner *fresh, *owner;
+
+	owner = vfio_pasid_owner_try_get(pc, claim, NULL);
+	if (owner != ERR_PTR(-EAGAIN))
+		return owner;
+
+	fresh = vfio_pasid_owner_create();
+	if (IS_ERR(fresh))
+		return fresh;
+	owner = vfio_pasid_owner_try_get(pc, claim, fresh);
+	vfio_pasid_owner_put(fresh);
+	return owner;
 }
 
 /**
@@ -324,7 +471,6 @@ static int vfio_pasid_claim(struct vfio_pasid_container *pc)
  */
 void vfio_pasid_container_init(struct vfio_pasid_container *pc)
 {
-	mutex_init(&pc->lock);
 	pc->owner = NULL;
 	pc->groups = 0;
 }
@@ -339,7 +485,6 @@ EXPORT_SYMBOL_GPL(vfio_pasid_container_init);
 void vfio_pasid_container_destroy(struct vfio_pasid_container *pc)
 {
 	WARN_ON(pc->owner);
-	mutex_destroy(&pc->lock);
 }
 EXPORT_SYMBOL_GPL(vfio_pasid_container_destroy);
 
@@ -347,35 +492,68 @@ EXPORT_SYMBOL_GPL(vfio_pasid_container_destroy);
  * vfio_pasid_attach_group - A group was attached to a container
  * @pc: container
  *
- * Context: may sleep; inside of the backend's lock.
+ * Context: any but interrupts; does not sleep.
  */
 void vfio_pasid_attach_group(struct vfio_pasid_container *pc)
 {
-	mutex_lock(&pc->lock);
+	spin_lock(&vfio_pasid_owners_lock);
 	pc->groups++;
-	if (pc->owner) {
-		mutex_lock(&vfio_pasid_owners_lock);
+	if (pc->owner)
 		vfio_pasid_owner_set_groups(pc->owner, pc->owner->groups + 1);
-		mutex_unlock(&vfio_pasid_owners_lock);
-	}
-	mutex_unlock(&pc->lock);
+	spin_unlock(&vfio_pasid_owners_lock);
 }
 EXPORT_SYMBOL_GPL(vfio_pasid_attach_group);
 
-static void vfio_pasid_lose_group(struct vfio_pasid_container *pc)
+/* With a reference; NULL if the container belongs to nobody */
+static struct vfio_pasid_owner *
+vfio_pasid_owner_of(struct vfio_pasid_container *pc)
 {
-	struct vfio_pasid_owner *owner = pc->owner;
+	struct vfio_pasid_owner *owner;
 
-	if (!pc->groups)
-		pasid_pool_destroy(&pc->pool);
-	vfio_pasid_owner_lose(owner, 1);
-	if (pc->groups)
-		return;
+	spin_lock(&vfio_pasid_owners_lock);
+	owner = pc->owner;
+	if (owner)
+		kref_get(&owner->kref);
+	spin_unlock(&vfio_pasid_owners_lock);
+	return owner;
+}
 
-	mutex_lock(&vfio_pasid_owners_lock);
-	pc->owner = NULL;
-	mutex_unlock(&vfio_pasid_owners_lock);
-	vfio_pasid_owner_leave(owner);
+/* Only if the container belongs to @owner, which may be NULL */
+static bool vfio_pasid_lose_group(struct vfio_pasid_container *pc,
+				  struct vfio_pasid_owner *owner)
+{
+	bool same;
+
+	spin_lock(&vfio_pasid_owners_lock);
+	same = pc->owner == owner;
+	if (same) {
+		pc->groups--;
+		if (owner)
+			vfio_pasid_owner_set_groups(owner, owner->groups - 1);
+	}
+	spin_unlock(&vfio_pasid_owners_lock);
+	return same;
+}
+
+/* False if the container has got another owner, or none, meanwhile */
+static bool vfio_pasid_try_detach_group(struct vfio_pasid_container *pc)
+{
+	struct vfio_pasid_owner *owner = vfio_pasid_owner_of(pc);
+	bool done;
+
+	if (!owner)
+		return vfio_pasid_lose_group(pc, NULL);
+
+	mutex_lock(&owner->lock);
+	done = vfio_pasid_lose_group(pc, owner);
+	if (done) {
+		pasid_pool_trim(&pc->pool);
+		if (!pc->groups)
+			vfio_pasid_leave(pc, owner);
+	}
+	mutex_unlock(&owner->lock);
+	vfio_pasid_owner_put(owner);
+	return done;
 }
 
 /**
@@ -383,18 +561,16 @@ static void vfio_pasid_lose_group(struct vfio_pasid_container *pc)
  * @pc: container
  *
  * With the last group, all PASIDs of the container are freed, and it belongs
- * to nobody. Otherwise the owner's newest ones are, as far as they exceed the
- * quota that it has left.
+ * to nobody. PASIDs that are beyond the owner's quota now are freed, too: those
+ * of this container first.
  *
- * Context: may sleep, for as long as it takes to free up to 2^20 PASIDs.
+ * Context: may sleep, for as long as it takes to free up to 2^20 PASIDs. The
+ * caller serialises it with vfio_pasid_attach_group() for the same container.
  */
 void vfio_pasid_detach_group(struct vfio_pasid_container *pc)
 {
-	mutex_lock(&pc->lock);
-	pc->groups--;
-	if (pc->owner)
-		vfio_pasid_lose_group(pc);
-	mutex_unlock(&pc->lock);
+	while (!vfio_pasid_try_detach_group(pc))
+		;
 }
 EXPORT_SYMBOL_GPL(vfio_pasid_detach_group);
 
@@ -443,30 +619,23 @@ void vfio_pasid_hw_limit(struct iommu_group *group, u32 *max_pasid)
 }
 EXPORT_SYMBOL_GPL(vfio_pasid_hw_limit);
 
-/* What the next request of current through this container would find */
-static void vfio_pasid_usage(struct vfio_pasid_container *pc,
-			     unsigned int *quota, unsigned int *used)
+/* The owner's; of a container of nobody, what current's next allocation will find */
+static void vfio_pasid_usage(struct vfio_pasid_container *pc, u32 *quota,
+			     u32 *used)
 {
-	struct vfio_pasid_owner *mine, *owner = pc->owner;
-	unsigned int groups = pc->groups;
+	struct vfio_pasid_owner *owner;
+	unsigned int groups = 0;
 
 	*used = 0;
-	mutex_lock(&vfio_pasid_owners_lock);
-	mine = vfio_pasid_owner_current();
-	if (owner && (owner == mine || !vfio_pasid_abandoned(owner))) {
+	spin_lock(&vfio_pasid_owners_lock);
+	owner = pc->owner ?: vfio_pasid_owner_current();
+	if (owner) {
 		pasid_owner_usage(&owner->pasids, quota, used);
-		goto out_unlock;
+		groups = owner->groups;
 	}
-
-	if (mine) {
-		groups += mine->groups;
-		pasid_owner_usage(&mine->pasids, quota, used);
-	}
-	*quota = vfio_pasid_quota(groups);
-	if (owner)
-		*used += pasid_pool_count(&pc->pool);
-out_unlock:
-	mutex_unlock(&vfio_pasid_owners_lock);
+	if (!pc->owner)
+		*quota = vfio_pasid_quota(groups + pc->groups);
+	spin_unlock(&vfio_pasid_owners_lock);
 }
 
 /**
@@ -488,44 +657,73 @@ int vfio_pasid_info(struct vfio_pasid_container *pc, u32 hw_max_pasid,
 		.hw_max_pasid = hw_max_pasid,
 	};
 
-	mutex_lock(&pc->lock);
 	vfio_pasid_usage(pc, &cap.quota, &cap.used);
-	mutex_unlock(&pc->lock);
-
 	return vfio_info_add_capability(caps, &cap.header, sizeof(cap));
 }
 EXPORT_SYMBOL_GPL(vfio_pasid_info);
 
 /**
- * vfio_pasid_show - Tell how many PASIDs a container has, and its owner
+ * vfio_pasid_show - Tell how many PASIDs a container has, and of its owner
  * @pc: container
  * @m: what an administrator reads
  *
- * Context: may sleep; does not wait for the container's own user, who may be
- * giving back up to 2^20 PASIDs.
+ * Context: any but interrupts; waits for nobody.
  */
 void vfio_pasid_show(struct vfio_pasid_container *pc, struct seq_file *m)
 {
 	unsigned int count = 0, used = 0, quota = 0;
+	pid_t process = 0;
 
-	mutex_lock(&vfio_pasid_owners_lock);
+	spin_lock(&vfio_pasid_owners_lock);
 	if (pc->owner) {
 		count = pasid_pool_count(&pc->pool);
 		pasid_owner_usage(&pc->owner->pasids, &quota, &used);
+		process = pid_vnr(pc->owner->tgid);
 	}
-	mutex_unlock(&vfio_pasid_owners_lock);
+	spin_unlock(&vfio_pasid_owners_lock);
 
 	seq_printf(m, "vfio-pasids:\t%u\n", count);
 	seq_printf(m, "vfio-pasids-owner:\t%u of %u\n", used, quota);
+	seq_printf(m, "vfio-pasids-process:\t%d\n", process);
 }
 EXPORT_SYMBOL_GPL(vfio_pasid_show);
 
-static int vfio_pasid_do_alloc(struct vfio_pasid_container *pc,
-			       struct vfio_iommu_type1_pasid_request *req,
-			       u64 *seq)
+/**
+ * vfio_pasid_container_get - Use a PASID of current
+ * @pc: container, which has to be current's
+ * @number: PASID, from whichever of current's containers
+ * @user: for pasid_get()
+ *
+ * Context: may sleep; takes mmap_lock, with no lock held that is taken inside of
+ * that one.
+ * Return: 0; -ENODEV, -EPERM, -EINTR or -ENOMEM as vfio_pasid_request(), -ENOENT
+ * or -EACCES as pasid_get().
+ */
+int vfio_pasid_container_get(struct vfio_pasid_container *pc, u32 number,
+			     struct pasid_user *user)
 {
-	int ret = pasid_alloc(&pc->pool, req->min, req->max, seq);
+	struct vfio_pasid_owner *owner = vfio_pasid_owner_get(pc, false);
+	int ret;
 
+	if (IS_ERR(owner))
+		return PTR_ERR(owner);
+	ret = pasid_get(&owner->pasids, number, user);
+	vfio_pasid_owner_put(owner);
+	return ret;
+}
+EXPORT_SYMBOL_GPL(vfio_pasid_container_get);
+
+static int vfio_pasid_do_alloc(struct vfio_pasid_container *pc,
+			       struct vfio_pasid_owner *owner,
+			       struct vfio_iommu_type1_pasid_request *req)
+{
+	int ret = -ENODEV;
+
+	mutex_lock(&owner->lock);
+	/* Unless the last group has left meanwhile */
+	if (READ_ONCE(pc->owner) == owner)
+		ret = pasid_alloc(&pc->pool, req->min, req->max);
+	mutex_unlock(&owner->lock);
 	if (ret < 0)
 		return ret;
 	req->pasid = ret;
@@ -533,10 +731,10 @@ static int vfio_pasid_do_alloc(struct vfio_pasid_container *pc,
 	return 0;
 }
 
-static int vfio_pasid_do_free(struct pasid_owner *owner,
+static int vfio_pasid_do_free(struct vfio_pasid_owner *owner,
 			      struct vfio_iommu_type1_pasid_request *req)
 {
-	long ret = pasid_free(owner, req->min, req->max);
+	long ret = pasid_free(&owner->pasids, req->min, req->max);
 
 	if (ret < 0)
 		return ret;
@@ -544,64 +742,19 @@ static int vfio_pasid_do_free(struct pasid_owner *owner,
 	return 0;
 }
 
-/**
- * vfio_pasid_lock - Do something with PASIDs on behalf of current's mm
- * @pc: container; becomes the mm's if it is nobody's or may be taken over
- *
- * Context: may sleep; until vfio_pasid_unlock() the container stays its owner's.
- * That is another mm then if a process that had this one asks after an exec.
- * Return: the owner; or, and then the container is not locked, ERR_PTR(-ENODEV),
- * -EPERM, -EDQUOT or -ENOMEM, as the uAPI header says.
- */
-struct pasid_owner *vfio_pasid_lock(struct vfio_pasid_container *pc)
-{
-	int ret;
-
-	mutex_lock(&pc->lock);
-	ret = vfio_pasid_claim(pc);
-	if (ret) {
-		mutex_unlock(&pc->lock);
-		return ERR_PTR(ret);
-	}
-	return &pc->owner->pasids;
-}
-EXPORT_SYMBOL_GPL(vfio_pasid_lock);
-
-/**
- * vfio_pasid_unlock - The counterpart of vfio_pasid_lock()
- * @pc: container that was locked
- */
-void vfio_pasid_unlock(struct vfio_pasid_container *pc)
-{
-	mutex_unlock(&pc->lock);
-}
-EXPORT_SYMBOL_GPL(vfio_pasid_unlock);
-
-/* @seq: for vfio_pasid_undo() of an allocation */
 static int vfio_pasid_execute(struct vfio_pasid_container *pc,
-			      struct vfio_iommu_type1_pasid_request *req,
-			      u64 *seq)
+			      struct vfio_iommu_type1_pasid_request *req)
 {
-	struct pasid_owner *owner = vfio_pasid_lock(pc);
+	bool alloc = req->flags & VFIO_IOMMU_PASID_REQUEST_ALLOC;
+	struct vfio_pasid_owner *owner = vfio_pasid_owner_get(pc, alloc);
 	int ret;
 
 	if (IS_ERR(owner))
 		return PTR_ERR(owner);
-	if (req->flags & VFIO_IOMMU_PASID_REQUEST_ALLOC)
-		ret = vfio_pasid_do_alloc(pc, req, seq);
-	else
-		ret = vfio_pasid_do_free(owner, req);
-	vfio_pasid_unlock(pc);
+	ret = alloc ? vfio_pasid_do_alloc(pc, owner, req) :
+		      vfio_pasid_do_free(owner, req);
+	vfio_pasid_owner_put(owner);
 	return ret;
-}
-
-/* What cannot be told to user space was not allocated */
-static void vfio_pasid_undo(struct vfio_pasid_container *pc, u32 pasid, u64 seq)
-{
-	mutex_lock(&pc->lock);
-	if (pc->owner)
-		pasid_alloc_undo(&pc->pool, pasid, seq);
-	mutex_unlock(&pc->lock);
 }
 
 static bool vfio_pasid_request_valid(const struct vfio_iommu_type1_pasid_request *req)
@@ -626,7 +779,6 @@ int vfio_pasid_request(struct vfio_pasid_container *pc, unsigned long arg)
 	struct vfio_iommu_type1_pasid_request req;
 	size_t minsz = offsetofend(struct vfio_iommu_type1_pasid_request, count);
 	u32 argsz;
-	u64 seq;
 	int ret;
 
 	if (get_user(argsz, &ureq->argsz))
@@ -638,15 +790,23 @@ int vfio_pasid_request(struct vfio_pasid_container *pc, unsigned long arg)
 	if (!vfio_pasid_request_valid(&req))
 		return -EINVAL;
 
-	ret = vfio_pasid_execute(pc, &req, &seq);
-	if (ret)
-		return ret;
-
-	if (copy_to_user(ureq, &req, minsz)) {
-		if (req.flags & VFIO_IOMMU_PASID_REQUEST_ALLOC)
-			vfio_pasid_undo(pc, req.pasid, seq);
-		return -EFAULT;
-	}
-	return 0;
+	ret = vfio_pasid_execute(pc, &req);
+	if (!ret && copy_to_user(ureq, &req, minsz))
+		ret = -EFAULT;
+	return ret;
 }
 EXPORT_SYMBOL_GPL(vfio_pasid_request);
+
+/**
+ * vfio_pasid_exit - The module goes
+ *
+ * Context: there is no container any more.
+ */
+void vfio_pasid_exit(void)
+{
+	/* It may have the last reference to an owner */
+	flush_work(&vfio_pasid_reap_work);
+	/* The end of an mm may still be queueing the work */
+	mmu_notifier_synchronize();
+	cancel_work_sync(&vfio_pasid_reap_work);
+}
