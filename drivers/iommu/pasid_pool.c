@@ -29,8 +29,9 @@
  * held. Nothing is allocated or released with it held, and no hold is longer than
  * it takes to free PASID_BATCH of them: there may be a million PASIDs.
  *
- * A pool has its PASIDs in a tree that is made of themselves. It takes the same
- * memory for each, wherever the numbers are, and cannot fail to grow.
+ * A pool has its PASIDs in a tree that is made of themselves, and the number space
+ * has them as they are. So a PASID is one piece of memory, and takes the same
+ * wherever the numbers are.
  *
  * A struct pasid that is found by number may have been freed and taken for
  * another number at any time, but RCU keeps it a struct pasid. It is the right
@@ -60,7 +61,7 @@
 
 /**
  * struct pasid - one PASID
- * @number: constant while live
+ * @data: in the number space; its id is constant while live
  * @pool: NULL unless live
  * @users: pasid_user; once freed, the number returns when there is none
  * @node: in pasid_pool.pasids
@@ -68,7 +69,7 @@
  * @cg: charged until the number returns; with a reference
  */
 struct pasid {
-	u32 number;
+	struct ioasid_data data;
 	struct pasid_pool *pool;
 	struct list_head users;
 	struct rb_node node;
@@ -125,8 +126,8 @@ static void pasid_delete(struct pasid *pasid)
 /* Neither an owner nor a user has it any more */
 static void pasid_release(struct pasid *pasid)
 {
-	trace_pasid_release(pasid->number);
-	pasid_space_free(pasid->number);
+	trace_pasid_release(pasid->data.id);
+	pasid_space_free(pasid->data.id);
 	pasid_delete(pasid);
 }
 
@@ -366,7 +367,7 @@ static struct pasid *pasid_find(struct pasid_owner *owner, u32 number)
 	lockdep_assert_held(&pasid_lock);
 	if (IS_ERR(pasid))
 		return pasid;
-	if (!pasid->pool || pasid->number != number)
+	if (!pasid->pool || pasid->data.id != number)
 		return ERR_PTR(-ENOENT);
 	if (pasid->pool->owner != owner)
 		return ERR_PTR(-EACCES);
@@ -383,8 +384,8 @@ static bool pasid_owner_full(struct pasid_owner *owner)
 
 static bool pasid_less(struct rb_node *a, const struct rb_node *b)
 {
-	return rb_entry(a, struct pasid, node)->number <
-	       rb_entry(b, struct pasid, node)->number;
+	return rb_entry(a, struct pasid, node)->data.id <
+	       rb_entry(b, struct pasid, node)->data.id;
 }
 
 static void pasid_publish(struct pasid_pool *pool, struct pasid *pasid)
@@ -411,13 +412,13 @@ static int pasid_pool_grow(struct pasid_pool *pool, u32 min, u32 max)
 	if (IS_ERR(pasid))
 		return PTR_ERR(pasid);
 
-	ret = pasid_space_alloc(min, max, pasid, &pasid->number);
+	ret = pasid_space_alloc(&pasid->data, min, max, pasid);
 	if (ret) {
 		pasid_delete(pasid);
 		return ret;
 	}
 	/* Once it is live, the owner may free it at any time */
-	number = pasid->number;
+	number = pasid->data.id;
 	pasid_publish(pool, pasid);
 	return number;
 }
@@ -480,7 +481,7 @@ static struct pasid *pasid_pool_find(struct pasid_pool *pool, u32 min)
 	lockdep_assert_held(&pasid_lock);
 	while (node) {
 		pasid = rb_entry(node, struct pasid, node);
-		if (pasid->number >= min) {
+		if (pasid->data.id >= min) {
 			found = pasid;
 			node = node->rb_left;
 		} else {
@@ -500,7 +501,7 @@ static void pasid_owner_take_range(struct pasid_owner *owner, u32 min, u32 max,
 	list_for_each_entry(pool, &owner->pools, entry) {
 		while (!pasid_batch_full(batch)) {
 			pasid = pasid_pool_find(pool, min);
-			if (!pasid || pasid->number > max)
+			if (!pasid || pasid->data.id > max)
 				break;
 			pasid_take(pasid, batch);
 		}
@@ -605,19 +606,6 @@ void pasid_put(struct pasid_user *user)
 		pasid_release(pasid);
 }
 EXPORT_SYMBOL_GPL(pasid_put);
-
-/**
- * pasid_number - The number of a PASID
- * @pasid: somebody uses it
- *
- * Context: any.
- * Return: the number.
- */
-u32 pasid_number(const struct pasid *pasid)
-{
-	return pasid->number;
-}
-EXPORT_SYMBOL_GPL(pasid_number);
 
 static int __init pasid_init(void)
 {

@@ -25,11 +25,14 @@ static inline void pasid_space_free(u32 number)
 	ioasid_free(number);
 }
 
-/* The lowest number in the range; -ENOSPC or -ENOMEM. May sleep. */
-static inline int pasid_space_alloc(u32 min, u32 max, void *private,
-				    u32 *number)
+/*
+ * The lowest number in the range, as data->id; -ENOSPC or -ENOMEM. May sleep. RCU
+ * keeps @data such memory, also after pasid_space_free().
+ */
+static inline int pasid_space_alloc(struct ioasid_data *data, u32 min, u32 max,
+				    void *private)
 {
-	return ioasid_alloc_range(&pasid_space_set, min, max, private, number);
+	return ioasid_insert(data, &pasid_space_set, min, max, private);
 }
 
 #endif

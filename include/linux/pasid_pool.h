@@ -75,6 +75,5 @@ long pasid_free(struct pasid_owner *owner, u32 min, u32 max);
 
 int pasid_get(struct pasid_owner *owner, u32 number, struct pasid_user *user);
 void pasid_put(struct pasid_user *user);
-u32 pasid_number(const struct pasid *pasid);
 
 #endif
