@@ -125,16 +125,19 @@ int vfio_pasid_container_get(struct vfio_pasid_container *pc, u32 number,
 }
 EXPORT_SYMBOL_GPL(vfio_pasid_container_get);
 
+/* A container of nobody becomes the owner's, unless the allocation fails */
 static int vfio_pasid_do_alloc(struct vfio_pasid_container *pc,
 			       struct vfio_pasid_owner *owner,
 			       struct vfio_iommu_type1_pasid_request *req)
 {
-	int ret = -ENODEV;
+	int claimed, ret;
 
 	mutex_lock(&owner->lock);
-	/* Unless the last group has left meanwhile */
-	if (READ_ONCE(pc->owner) == owner)
+	ret = claimed = vfio_pasid_claim(pc, owner);
+	if (ret >= 0)
 		ret = pasid_alloc(&pc->pool, req->min, req->max);
+	if (ret < 0 && claimed > 0)
+		vfio_pasid_leave(pc, owner);
 	mutex_unlock(&owner->lock);
 	if (ret < 0)
 		return ret;

@@ -49,8 +49,8 @@
  * the former comes from exit_mmap(), the latter with tasklist_lock held.
  *
  * References to an owner: one while it has containers, one for each request that is
- * being executed. The last one takes it off the pid's wait queue and puts the
- * vfio_pasid_mm, which SRCU frees later: its release may be running.
+ * being executed. The last one takes it off the list and the pid's wait queue, and
+ * puts the vfio_pasid_mm, which SRCU frees later: its release may be running.
  */
 
 #include <linux/mmu_notifier.h>
@@ -178,6 +178,7 @@ static struct vfio_pasid_owner *vfio_pasid_owner_create(void)
 	kref_init(&owner->kref);
 	mutex_init(&owner->lock);
 	pasid_owner_init(&owner->pasids, 0);
+	INIT_LIST_HEAD(&owner->entry);
 	INIT_LIST_HEAD(&owner->containers);
 	owner->mm = mm;
 	owner->tgid = get_pid(task_tgid(current));
@@ -187,9 +188,13 @@ static struct vfio_pasid_owner *vfio_pasid_owner_create(void)
 }
 
 static void vfio_pasid_owner_free(struct kref *kref)
+	__releases(&vfio_pasid_owners_lock)
 {
 	struct vfio_pasid_owner *owner =
 		container_of(kref, struct vfio_pasid_owner, kref);
+
+	list_del(&owner->entry);
+	spin_unlock(&vfio_pasid_owners_lock);
 
 	remove_wait_queue(&owner->tgid->wait_pidfd, &owner->exited);
 	put_pid(owner->tgid);
@@ -202,7 +207,9 @@ static void vfio_pasid_owner_free(struct kref *kref)
 /* The counterpart of vfio_pasid_owner_get() */
 void vfio_pasid_owner_put(struct vfio_pasid_owner *owner)
 {
-	kref_put(&owner->kref, vfio_pasid_owner_free);
+	/* An owner in the list has references */
+	kref_put_lock(&owner->kref, vfio_pasid_owner_free,
+		      &vfio_pasid_owners_lock);
 }
 
 static bool vfio_pasid_owner_has_mm(struct vfio_pasid_owner *owner)
@@ -280,10 +287,8 @@ static void vfio_pasid_join(struct vfio_pasid_container *pc,
 			    struct vfio_pasid_owner *owner)
 {
 	lockdep_assert_held(&vfio_pasid_owners_lock);
-	if (list_empty(&owner->containers)) {
-		list_add(&owner->entry, &vfio_pasid_owners);
+	if (list_empty(&owner->containers))
 		kref_get(&owner->kref);
-	}
 	list_add(&pc->entry, &owner->containers);
 	pasid_pool_init(&pc->pool, &owner->pasids);
 	vfio_pasid_owner_set_groups(owner, owner->groups + pc->groups);
@@ -291,8 +296,8 @@ static void vfio_pasid_join(struct vfio_pasid_container *pc,
 }
 
 /* The container's PASIDs are freed, and it belongs to nobody */
-static void vfio_pasid_leave(struct vfio_pasid_container *pc,
-			     struct vfio_pasid_owner *owner)
+void vfio_pasid_leave(struct vfio_pasid_container *pc,
+		      struct vfio_pasid_owner *owner)
 {
 	bool last;
 
@@ -304,8 +309,6 @@ static void vfio_pasid_leave(struct vfio_pasid_container *pc,
 	list_del(&pc->entry);
 	vfio_pasid_owner_set_groups(owner, owner->groups - pc->groups);
 	last = list_empty(&owner->containers);
-	if (last)
-		list_del(&owner->entry);
 	spin_unlock(&vfio_pasid_owners_lock);
 
 	/* The caller has a reference of its own */
@@ -320,7 +323,8 @@ static struct vfio_pasid_owner *vfio_pasid_find_gone(void)
 
 	spin_lock(&vfio_pasid_owners_lock);
 	list_for_each_entry(owner, &vfio_pasid_owners, entry) {
-		if (vfio_pasid_owner_gone(owner))
+		if (!list_empty(&owner->containers) &&
+		    vfio_pasid_owner_gone(owner))
 			gone = owner;
 	}
 	if (gone)
@@ -355,6 +359,31 @@ static void vfio_pasid_reap(struct work_struct *work)
 		mutex_unlock(&owner->lock);
 		vfio_pasid_owner_put(owner);
 	}
+}
+
+/*
+ * Make a container belong to an owner that vfio_pasid_owner_get() has found, unless
+ * it does. Returns whether that changed anything, -EPERM if somebody else was
+ * quicker, or -ENODEV. To undo it is vfio_pasid_leave(): as long as the caller has
+ * owner->lock, nobody allocates in what the container adds to the quota.
+ */
+int vfio_pasid_claim(struct vfio_pasid_container *pc,
+		     struct vfio_pasid_owner *owner)
+{
+	int ret = 0;
+
+	lockdep_assert_held(&owner->lock);
+	spin_lock(&vfio_pasid_owners_lock);
+	if (!pc->groups) {
+		ret = -ENODEV;
+	} else if (!pc->owner) {
+		vfio_pasid_join(pc, owner);
+		ret = 1;
+	} else if (pc->owner != owner) {
+		ret = -EPERM;
+	}
+	spin_unlock(&vfio_pasid_owners_lock);
+	return ret;
 }
 
 /*
@@ -393,13 +422,13 @@ vfio_pasid_owner_try_get(struct vfio_pasid_container *pc, bool claim,
 			owner = ERR_PTR(-EAGAIN);
 			goto out_unlock;
 		}
-		if (owner)
+		if (owner) {
 			swap(owner->mm, fresh->mm);
-		else
+		} else {
 			owner = fresh;
+			list_add(&owner->entry, &vfio_pasid_owners);
+		}
 	}
-	if (!pc->owner)
-		vfio_pasid_join(pc, owner);
 	kref_get(&owner->kref);
 out_unlock:
 	spin_unlock(&vfio_pasid_owners_lock);
@@ -409,7 +438,7 @@ out_unlock:
 /**
  * vfio_pasid_owner_get - Find the owner that current is
  * @pc: container that the request is for, which has to be current's
- * @claim: a container of nobody becomes current's
+ * @claim: the container may belong to nobody, for vfio_pasid_claim()
  *
  * Context: may sleep; takes mmap_lock, with no lock held that is taken inside of
  * that one.

@@ -22,7 +22,7 @@ struct vfio_pasid_mm;
  * @pasids: the containers' pools belong to it; has its own lock
  * @tgid: process that asked first; constant
  * @exited: in the wait queue of @tgid
- * @entry: in vfio_pasid_owners, while there are @containers
+ * @entry: in vfio_pasid_owners, once it was found
  * @mm: its address space
  * @containers: vfio_pasid_container
  * @groups: attached to them, which the quota is computed from
@@ -44,6 +44,10 @@ struct vfio_pasid_owner {
 struct vfio_pasid_owner *
 vfio_pasid_owner_get(struct vfio_pasid_container *pc, bool claim);
 void vfio_pasid_owner_put(struct vfio_pasid_owner *owner);
+int vfio_pasid_claim(struct vfio_pasid_container *pc,
+		     struct vfio_pasid_owner *owner);
+void vfio_pasid_leave(struct vfio_pasid_container *pc,
+		      struct vfio_pasid_owner *owner);
 void vfio_pasid_usage(struct vfio_pasid_container *pc, u32 *quota, u32 *used);
 
 #endif
