@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The system's one space of PASID numbers, for ioasid_set.c only, which knows
+ * The system's one space of PASID numbers, for pasid_pool.c only, which knows
  * nothing else about where numbers come from.
  *
  * Numbers of this file's own ioasid set carry a pointer, which pasid_space_find()
@@ -25,11 +25,14 @@ static inline void pasid_space_free(u32 number)
 	ioasid_free(number);
 }
 
-/* The lowest number in the range; -ENOSPC or -ENOMEM. May sleep. */
-static inline int pasid_space_alloc(u32 min, u32 max, void *private,
-				    u32 *number)
+/*
+ * The lowest number in the range, as data->id; -ENOSPC or -ENOMEM. May sleep. RCU
+ * keeps @data such memory, also after pasid_space_free().
+ */
+static inline int pasid_space_alloc(struct ioasid_data *data, u32 min, u32 max,
+				    void *private)
 {
-	return ioasid_alloc_range(&pasid_space_set, min, max, private, number);
+	return ioasid_insert(data, &pasid_space_set, min, max, private);
 }
 
 #endif

@@ -5,10 +5,9 @@
 #ifndef VFIO_PASID_H
 #define VFIO_PASID_H
 
-#include <linux/err.h>
-#include <linux/ioasid_set.h>
+#include <linux/list.h>
 #include <linux/moduleparam.h>
-#include <linux/mutex.h>
+#include <linux/pasid_pool.h>
 
 struct iommu_group;
 struct seq_file;
@@ -17,18 +16,19 @@ struct vfio_pasid_owner;
 
 /**
  * struct vfio_pasid_container - a container as a place to get PASIDs from
- * @lock: protects all that follows. PASIDs are allocated in @pool, and it comes and
- *        goes, with it held; to free some takes no more than the pool's own lock.
- * @owner: the mm that the container belongs to; NULL until somebody asks. To
- *         change it takes vfio_pasid_owners_lock as well, so either is enough to
- *         read it.
- * @pool: the PASIDs that were allocated here, while there is an @owner
+ * @owner: whose the container is; NULL until somebody allocates
+ * @entry: in vfio_pasid_owner.containers, while there is an @owner
+ * @pool: the PASIDs that were allocated here, while there is an @owner; to use it
+ *        takes the owner's lock
  * @groups: groups attached
+ *
+ * vfio_pasid_owners_lock protects all but @pool. To take the container from its
+ * owner needs the owner's lock as well.
  */
 struct vfio_pasid_container {
 #if IS_ENABLED(CONFIG_VFIO_PASID)
-	struct mutex lock;	/* all that follows */
 	struct vfio_pasid_owner *owner;
+	struct list_head entry;
 	struct pasid_pool pool;
 	unsigned int groups;
 #endif
@@ -46,8 +46,9 @@ int vfio_pasid_info(struct vfio_pasid_container *pc, u32 hw_max_pasid,
 		    struct vfio_info_cap *caps);
 int vfio_pasid_request(struct vfio_pasid_container *pc, unsigned long arg);
 void vfio_pasid_show(struct vfio_pasid_container *pc, struct seq_file *m);
-struct pasid_owner *vfio_pasid_lock(struct vfio_pasid_container *pc);
-void vfio_pasid_unlock(struct vfio_pasid_container *pc);
+int vfio_pasid_container_get(struct vfio_pasid_container *pc, u32 number,
+			     struct pasid_user *user);
+void vfio_pasid_exit(void);
 #else
 static inline void vfio_pasid_container_init(struct vfio_pasid_container *pc)
 {
@@ -87,13 +88,13 @@ static inline void vfio_pasid_show(struct vfio_pasid_container *pc,
 {
 }
 
-static inline struct pasid_owner *
-vfio_pasid_lock(struct vfio_pasid_container *pc)
+static inline int vfio_pasid_container_get(struct vfio_pasid_container *pc,
+					   u32 number, struct pasid_user *user)
 {
-	return ERR_PTR(-ENODEV);
+	return -ENODEV;
 }
 
-static inline void vfio_pasid_unlock(struct vfio_pasid_container *pc)
+static inline void vfio_pasid_exit(void)
 {
 }
 #endif

@@ -5,25 +5,25 @@
  * An allocated PASID is a number and no more. A device may use it when the
  * PASID's owner says so through the device's file: then the driver is told the
  * number and a window, the part of the container's IOVA space that the device may
- * reach under it. The use has a reference to the PASID, and ends
+ * reach under it. The use is linked to the PASID, and ends
  *
  *   - when it is withdrawn through the device's file,
- *   - when the owner frees the PASID, or loses it, which waits for nobody:
- *     a notifier marks the use, and a worker, or the next call for this device,
- *     does the rest,
+ *   - when the owner frees the PASID, or loses it, which waits for nobody: the
+ *     use is marked, and a worker, or the next call for this device, does the
+ *     rest,
  *   - with the last file of the device.
  *
- * Either way the driver's pasid_revoke() comes first. The reference is put when
- * it has returned; not before that can the number be allocated again.
+ * Either way the driver's pasid_revoke() comes first. The PASID is put when it has
+ * returned; not before that can the number be allocated again.
  *
  * Locks, outermost first:
  *
  *   vfio_pasid_uses.lock   serialises the driver's callbacks. Held while these
  *                          wait for memory of the device's user, so only the
  *                          user's calls and the device's worker take it.
- *   the backend's locks, those of pasid.c
- *   vfio_pasid_users_lock  for the notifier, which must not sleep; outside of
- *                          pasid_lock (ioasid_set.c) and of xarray locks only
+ *   the backend's locks, those of pasid.c, mmap_lock
+ *   pasid_lock             of pasid_pool.c
+ *   xarray locks
  *
  * The worker is queued while there is a use, and uses end with the last file, in
  * vfio_pasid_uses_end(), which is why that one flushes it.
@@ -33,11 +33,9 @@
  * each other wait, here as in all other operations on the container.
  */
 
-#include <linux/ioasid_set.h>
-#include <linux/list.h>
 #include <linux/mutex.h>
+#include <linux/pasid_pool.h>
 #include <linux/slab.h>
-#include <linux/spinlock.h>
 #include <linux/uaccess.h>
 #include <linux/vfio.h>
 #include <linux/workqueue.h>
@@ -57,14 +55,17 @@
 
 /**
  * struct vfio_pasid_use - a PASID that a device may use
- * @pasid: with a reference; NULL until the owner is known to have it.
- *         Under vfio_pasid_users_lock
- * @number: the PASID, which outlives the reference
+ * @user: links it to the PASID, if @linked
+ * @linked: the owner is known to have the PASID; under vfio_pasid_uses.lock
+ * @uses: of the device; constant, as all that follows
+ * @number: the PASID
  * @iova: first IOVA of the window
  * @size: of the window, in bytes; not 0
  */
 struct vfio_pasid_use {
-	struct pasid *pasid;
+	struct pasid_user user;
+	bool linked;
+	struct vfio_pasid_uses *uses;
 	u32 number;
 	u64 iova;
 	u64 size;
@@ -73,36 +74,27 @@ struct vfio_pasid_use {
 /**
  * struct vfio_pasid_uses - the PASIDs of a device
  * @device: whose
- * @entry: in vfio_pasid_users
  * @lock: serialises the driver's callbacks, and protects what follows
- * @uses: vfio_pasid_use, by number. What the notifier may find is erased under
- *        vfio_pasid_users_lock
+ * @uses: vfio_pasid_use, by number
  * @count: how many
  * @work: ends the uses that are marked VFIO_PASID_REVOKED
  */
 struct vfio_pasid_uses {
 	struct vfio_device *device;
-	struct list_head entry;
 	struct mutex lock;	/* all that follows */
 	struct xarray uses;
 	unsigned int count;
 	struct work_struct work;
 };
 
-static DEFINE_SPINLOCK(vfio_pasid_users_lock);
-static LIST_HEAD(vfio_pasid_users);
-
 static void vfio_pasid_use_free(struct vfio_pasid_uses *uses,
 				struct vfio_pasid_use *use)
 {
 	lockdep_assert_held(&uses->lock);
-	spin_lock(&vfio_pasid_users_lock);
+	if (use->linked)
+		pasid_put(&use->user);
 	xa_erase(&uses->uses, use->number);
-	spin_unlock(&vfio_pasid_users_lock);
 	uses->count--;
-
-	if (use->pasid)
-		pasid_put_sync(use->pasid);
 	kfree(use);
 }
 
@@ -135,54 +127,16 @@ static void vfio_pasid_uses_work(struct work_struct *work)
 	mutex_unlock(&uses->lock);
 }
 
-/* An owner has freed a PASID that somebody uses. Must not sleep. */
-static int vfio_pasid_freed(struct notifier_block *nb, unsigned long action,
-			    void *data)
+/* The owner has freed the PASID. Under pasid_lock: must not sleep. */
+static void vfio_pasid_use_freed(struct pasid_user *user)
 {
-	struct pasid *pasid = ((struct pasid_event *)data)->pasid;
-	u32 number = pasid_number(pasid);
-	struct vfio_pasid_uses *uses;
-	struct vfio_pasid_use *use;
+	struct vfio_pasid_use *use =
+		container_of(user, struct vfio_pasid_use, user);
 
-	spin_lock(&vfio_pasid_users_lock);
-	list_for_each_entry(uses, &vfio_pasid_users, entry) {
-		use = xa_load(&uses->uses, number);
-		if (!use || use->pasid != pasid)
-			continue;
-		xa_set_mark(&uses->uses, number, VFIO_PASID_REVOKED);
-		/* It may take its time: not in a queue that others flush */
-		queue_work(system_unbound_wq, &uses->work);
-	}
-	spin_unlock(&vfio_pasid_users_lock);
-	return NOTIFY_OK;
+	xa_set_mark(&use->uses->uses, use->number, VFIO_PASID_REVOKED);
+	/* It may take its time: not in a queue that others flush */
+	queue_work(system_unbound_wq, &use->uses->work);
 }
-
-static struct notifier_block vfio_pasid_notifier = {
-	.notifier_call = vfio_pasid_freed,
-};
-
-/**
- * vfio_pasid_use_get - Get the PASID of a use from its owner
- * @use: use that the notifier can find already
- * @owner: who has to own the PASID
- *
- * The notifier comes before this, which then fails, or after it.
- *
- * Context: any but interrupts.
- * Return: 0; -ENOENT if nobody owns the PASID, -EACCES if somebody else does.
- */
-int vfio_pasid_use_get(struct vfio_pasid_use *use, struct pasid_owner *owner)
-{
-	struct pasid *pasid;
-
-	spin_lock(&vfio_pasid_users_lock);
-	pasid = pasid_get(owner, use->number);
-	if (!IS_ERR(pasid))
-		use->pasid = pasid;
-	spin_unlock(&vfio_pasid_users_lock);
-	return PTR_ERR_OR_ZERO(pasid);
-}
-EXPORT_SYMBOL_GPL(vfio_pasid_use_get);
 
 static struct vfio_pasid_use *
 vfio_pasid_use_create(struct vfio_pasid_uses *uses,
@@ -197,6 +151,8 @@ vfio_pasid_use_create(struct vfio_pasid_uses *uses,
 	use = kzalloc(sizeof(*use), VFIO_GFP_USER);
 	if (!use)
 		return ERR_PTR(-ENOMEM);
+	use->user.freed = vfio_pasid_use_freed;
+	use->uses = uses;
 	use->number = req->pasid;
 	use->iova = req->iova;
 	use->size = req->size;
@@ -221,7 +177,8 @@ static int vfio_pasid_allow(struct vfio_pasid_uses *uses,
 	if (IS_ERR(use))
 		return PTR_ERR(use);
 
-	ret = vfio_device_container_pasid_get(device, use);
+	ret = vfio_device_container_pasid_get(device, use->number, &use->user);
+	use->linked = !ret;
 	if (!ret)
 		ret = device->ops->pasid_allow(device, use->number, use->iova,
 					       use->iova + (use->size - 1));
@@ -377,10 +334,6 @@ int vfio_pasid_uses_init(struct vfio_device *device)
 	xa_init_flags(&uses->uses, XA_FLAGS_ACCOUNT);
 	INIT_WORK(&uses->work, vfio_pasid_uses_work);
 	device->pasids = uses;
-
-	spin_lock(&vfio_pasid_users_lock);
-	list_add(&uses->entry, &vfio_pasid_users);
-	spin_unlock(&vfio_pasid_users_lock);
 	return 0;
 }
 
@@ -395,30 +348,6 @@ void vfio_pasid_uses_release(struct vfio_device *device)
 	if (!uses)
 		return;
 
-	spin_lock(&vfio_pasid_users_lock);
-	list_del(&uses->entry);
-	spin_unlock(&vfio_pasid_users_lock);
-
 	mutex_destroy(&uses->lock);
 	kfree(uses);
-}
-
-/**
- * vfio_pasid_use_init - Be told of PASIDs that are freed
- *
- * Return: 0 or -EEXIST.
- */
-int __init vfio_pasid_use_init(void)
-{
-	return pasid_register_notifier(&vfio_pasid_notifier);
-}
-
-/**
- * vfio_pasid_use_exit - The counterpart of vfio_pasid_use_init()
- *
- * Context: there is no device any more.
- */
-void vfio_pasid_use_exit(void)
-{
-	pasid_unregister_notifier(&vfio_pasid_notifier);
 }

@@ -9,26 +9,15 @@
 #include <linux/errno.h>
 #include <linux/types.h>
 
-struct pasid_owner;
 struct vfio_device;
-struct vfio_pasid_use;
 
 #if IS_ENABLED(CONFIG_VFIO_PASID)
-int vfio_pasid_use_get(struct vfio_pasid_use *use, struct pasid_owner *owner);
 int vfio_pasid_feature(struct vfio_device *device, u32 flags, void __user *arg,
 		       size_t argsz);
 void vfio_pasid_uses_end(struct vfio_device *device);
 int vfio_pasid_uses_init(struct vfio_device *device);
 void vfio_pasid_uses_release(struct vfio_device *device);
-int vfio_pasid_use_init(void);
-void vfio_pasid_use_exit(void);
 #else
-static inline int vfio_pasid_use_get(struct vfio_pasid_use *use,
-				     struct pasid_owner *owner)
-{
-	return -ENODEV;
-}
-
 static inline int vfio_pasid_feature(struct vfio_device *device, u32 flags,
 				     void __user *arg, size_t argsz)
 {
@@ -45,15 +34,6 @@ static inline int vfio_pasid_uses_init(struct vfio_device *device)
 }
 
 static inline void vfio_pasid_uses_release(struct vfio_device *device)
-{
-}
-
-static inline int vfio_pasid_use_init(void)
-{
-	return 0;
-}
-
-static inline void vfio_pasid_use_exit(void)
 {
 }
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * ioasid_alloc_range() for a kernel without it; Kbuild includes this in ioasid_set.c.
+ * ioasid_insert() for a kernel without it; Kbuild includes this in pasid_pool.c.
  *
  * Such a kernel has an allocator that logs every failure and does not tell one from
  * another. So look for a number that is free, and ask for that one. What remains
@@ -12,6 +12,7 @@
  * - Numbers are not the lowest but the next ones after the last allocation: the search
  *   would take longer and longer otherwise. It takes a look at each number of the range
  *   when all are in use.
+ * - Each number takes the allocator's memory and the caller's.
  * - When numbers come from a hypervisor, one that is out of the range counts as no
  *   number at all.
  */
@@ -23,6 +24,10 @@
 #include <linux/minmax.h>
 #include <linux/mutex.h>
 #include <linux/sched.h>
+
+struct ioasid_data {
+	ioasid_t id;
+};
 
 static DEFINE_MUTEX(ioasid_range_mutex);
 static ioasid_t ioasid_range_hint;	/* where to start; under ioasid_range_mutex */
@@ -52,23 +57,23 @@ static inline int ioasid_range_try(struct ioasid_set *set, ioasid_t min, ioasid_
 	return -ENOSPC;
 }
 
-static inline int ioasid_alloc_range(struct ioasid_set *set, ioasid_t min, ioasid_t max,
-				     void *private, ioasid_t *number)
+static inline int ioasid_insert(struct ioasid_data *data, struct ioasid_set *set,
+				ioasid_t min, ioasid_t max, void *private)
 {
 	ioasid_t start;
 	int ret;
 
 	mutex_lock(&ioasid_range_mutex);
 	start = clamp(ioasid_range_hint, min, max);
-	ret = ioasid_range_try(set, start, max, private, number);
+	ret = ioasid_range_try(set, start, max, private, &data->id);
 	if (ret == -ENOSPC && start > min)
-		ret = ioasid_range_try(set, min, start - 1, private, number);
-	if (!ret && (*number < min || *number > max)) {
-		ioasid_free(*number);
+		ret = ioasid_range_try(set, min, start - 1, private, &data->id);
+	if (!ret && (data->id < min || data->id > max)) {
+		ioasid_free(data->id);
 		ret = -ENOSPC;
 	}
 	if (!ret)
-		ioasid_range_hint = *number + 1;
+		ioasid_range_hint = data->id + 1;
 	mutex_unlock(&ioasid_range_mutex);
 	return ret;
 }

@@ -87,7 +87,7 @@ check "and says that they are missing" said 'headers for this kernel do not seem
 check "new headers are installed" get --reinstall "linux-headers-$release"
 check "and the modules built" said "$name: built for kernel $release"
 check "DKMS knows that" bash -c "dkms status $name | tee /dev/stderr | grep ': installed'"
-for module in ioasid_set vfio vfio_iommu_type1 vfio_virqfd mdev vfio-pci-core vfio-pci; do
+for module in pasid_pool vfio vfio_iommu_type1 vfio_virqfd mdev vfio-pci-core vfio-pci; do
 	check "$module is the new one" built $module
 done
 

@@ -31,6 +31,6 @@ passes "headers for modules are of the same release" \
 passes "the kernel of the package boots, with its modules" \
 	tools/testing/selftests/vfio/vmtest.sh -k "$work/linux-image/boot/vmlinuz-$release" \
 	-m "$work/linux-image/lib/modules/$release" -- bash -c '
-		[[ $(uname -r) == "$1" && -e /sys/module/ioasid_set ]] &&
+		[[ $(uname -r) == "$1" && -e /sys/module/pasid_pool ]] &&
 		grep -qw pasid /sys/fs/cgroup/misc.capacity' bash "$release"
 finish

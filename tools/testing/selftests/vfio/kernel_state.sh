@@ -32,7 +32,7 @@ in_use() {
 		esac
 	done </proc/vmstat
 	echo "pinned pages: $pins"
-	for file in /sys/module/{vfio*,ioasid_set}/refcnt; do
+	for file in /sys/module/{vfio*,pasid_pool}/refcnt; do
 		[[ ! -r $file ]] || echo "users of $file: $(<"$file")"
 	done
 }
@@ -112,7 +112,7 @@ unload_vfio() {
 		[[ ! -e $path ]] || echo "${path##*/}" >"$driver/unbind"
 	done
 	# Not there: built in, or not known to this kernel
-	for path in vfio_test_awake vfio_test_pci vfio_test_delay vfio_test vfio_pci vfio_pci_core vfio_iommu_type1 vfio_virqfd vfio ioasid_set; do
+	for path in vfio_test_awake vfio_test_pci vfio_test_delay vfio_test vfio_pci vfio_pci_core vfio_iommu_type1 vfio_virqfd vfio pasid_pool; do
 		[[ ! -e /sys/module/$path/refcnt ]] || rmmod "$path" || return
 	done
 }

@@ -126,7 +126,7 @@ FIXTURE_SETUP(module)
 FIXTURE_TEARDOWN(module)
 {
 	close(self->file);
-	run("modprobe -qr", "vfio_test vfio_iommu_type1 vfio ioasid_set");
+	run("modprobe -qr", "vfio_test vfio_iommu_type1 vfio pasid_pool");
 	EXPECT_FALSE(loaded("vfio"));
 }
 

@@ -174,8 +174,8 @@ pasids_in_use() { awk '$1 == "pasid" { n = $2 } END { print n }' n=unknown "$cgr
 account_pasids() {
 	local cgroup=/sys/fs/cgroup/vfio-test all=1000 none=0 hog count
 	# Modules can be built for a kernel whose misc controller does not know PASIDs.
-	if [[ ! -e /sys/module/ioasid_set ]]; then
-		expect "host: PASIDs that a process gets" "1000, then: Disk quota exceeded" "no module ioasid_set"
+	if [[ ! -e /sys/module/pasid_pool ]]; then
+		expect "host: PASIDs that a process gets" "1000, then: Disk quota exceeded" "no module pasid_pool"
 		return
 	elif ! grep -q '^pasid ' /sys/fs/cgroup/misc.capacity; then
 		all=unknown none=unknown

@@ -29,7 +29,7 @@ FIXTURE_SETUP(trace)
 	self->name = t1_vtest_find(0);
 	if (!self->name)
 		T1_SKIP("%s", T1_VTEST_HINT);
-	ret = t1_trace_start("ioasid_set") ?: t1_trace_start("vfio_pasid");
+	ret = t1_trace_start("pasid_pool") ?: t1_trace_start("vfio_pasid");
 	if (ret)
 		T1_SKIP("no trace: %s: run as root, with tracefs", strerror(-ret));
 	t1_container_open(&self->c);

@@ -2,7 +2,7 @@
 /*
  * Races of PASIDs, on purpose: a call is delayed where it matters, and another one
  * comes in between. Each window belongs to a rule in the head comments of
- * drivers/vfio/pasid.c, pasid_use.c or drivers/iommu/ioasid_set.c, or to the first
+ * drivers/vfio/pasid.c, pasid_use.c or drivers/iommu/pasid_pool.c, or to the first
  * patch of the series. What was changed, to see the test fail:
  *
  *	last_group_goes_while_allocating  ALLOC without vfio_pasid_container.lock

@@ -7,62 +7,51 @@
  */
 
 #include <kunit/test.h>
-#include <linux/completion.h>
-#include <linux/hrtimer.h>
 #include <linux/ioasid.h>
-#include <linux/ioasid_set.h>
+#include <linux/pasid_pool.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 
 #define SOME	100	/* a number that nobody else has */
 #define MANY	150	/* some batches, and a bit */
 
-/* What the notifier was told of late, by all tests */
-struct heard {
-	unsigned int times;
-	struct pasid *pasid;
-	u32 number;
-	const void *token;
-	bool still_out_of_use;
+/* A consumer */
+struct consumer {
+	struct pasid_user user;
+	unsigned int told;
+	bool still_out_of_use;	/* SOME, when it was told */
 };
 
-static struct heard heard;
-
-static int hear(struct notifier_block *nb, unsigned long action, void *data)
+static void hear(struct pasid_user *user)
 {
-	struct pasid_event *event = data;
+	struct consumer *c = container_of(user, struct consumer, user);
 
-	if (action != PASID_FREED)
-		return NOTIFY_DONE;
-
-	heard.times++;
-	heard.pasid = event->pasid;
-	heard.token = event->token;
-	heard.number = pasid_number(event->pasid);
-	heard.still_out_of_use = !IS_ERR(ioasid_find(NULL, heard.number, NULL));
-	return NOTIFY_OK;
+	c->told++;
+	c->still_out_of_use = !IS_ERR(ioasid_find(NULL, SOME, NULL));
 }
 
-static struct notifier_block hearer = { .notifier_call = hear };
+#define CONSUMERS	2
 
 /* Two owners, with two pools and one */
 struct world {
 	struct pasid_owner owner, other;
 	struct pasid_pool pool, pool2, others;
+	struct consumer consumers[CONSUMERS];
 };
 
 static int world_init(struct kunit *test)
 {
 	struct world *w = kunit_kzalloc(test, sizeof(*w), GFP_KERNEL);
+	int i;
 
 	KUNIT_ASSERT_NOT_NULL(test, w);
-	pasid_owner_init(&w->owner, &w->owner, PASID_NUMBER_MAX);
-	pasid_owner_init(&w->other, &w->other, PASID_NUMBER_MAX);
+	pasid_owner_init(&w->owner, PASID_NUMBER_MAX);
+	pasid_owner_init(&w->other, PASID_NUMBER_MAX);
 	pasid_pool_init(&w->pool, &w->owner);
 	pasid_pool_init(&w->pool2, &w->owner);
 	pasid_pool_init(&w->others, &w->other);
-	memset(&heard, 0, sizeof(heard));
-	pasid_register_notifier(&hearer);
+	for (i = 0; i < CONSUMERS; i++)
+		w->consumers[i].user.freed = hear;
 	test->priv = w;
 	return 0;
 }
@@ -71,24 +60,11 @@ static void world_exit(struct kunit *test)
 {
 	struct world *w = test->priv;
 
-	pasid_unregister_notifier(&hearer);
 	pasid_pool_destroy(&w->pool);
 	pasid_pool_destroy(&w->pool2);
 	pasid_pool_destroy(&w->others);
 	pasid_owner_destroy(&w->owner);
 	pasid_owner_destroy(&w->other);
-	pasid_flush();
-}
-
-static int alloc(struct pasid_pool *pool, u32 min, u32 max)
-{
-	return pasid_alloc(pool, min, max, NULL);
-}
-
-/* The new owner's quota stays as it is */
-static int move(struct pasid_pool *pool, struct pasid_owner *owner)
-{
-	return pasid_pool_move(pool, owner, owner->quota);
 }
 
 static unsigned int used(struct pasid_owner *owner)
@@ -101,22 +77,29 @@ static unsigned int used(struct pasid_owner *owner)
 
 static bool owns(struct pasid_owner *owner, u32 number)
 {
-	struct pasid *pasid = pasid_get(owner, number);
+	struct consumer c = { .user.freed = hear };
 
-	if (IS_ERR(pasid))
+	if (pasid_get(owner, number, &c.user))
 		return false;
-	pasid_put(pasid);
+	pasid_put(&c.user);
 	return true;
 }
 
-/* Nobody has it, and there is no reference to it either */
+/* Nobody has it, and nobody uses it either */
 static bool is_free(struct world *w, u32 number)
 {
-	pasid_flush();
-	if (alloc(&w->others, number, number) < 0)
+	if (pasid_alloc(&w->others, number, number) < 0)
 		return false;
 	pasid_free(&w->other, number, number);
 	return true;
+}
+
+static void reclaim(struct pasid_pool *pool)
+{
+	struct pasid_owner *owner = pool->owner;
+
+	pasid_pool_destroy(pool);
+	pasid_pool_init(pool, owner);
 }
 
 /* A space of six numbers, all that can be in use in it, and all ranges */
@@ -133,7 +116,7 @@ static void check_alloc_and_free(struct kunit *test, u32 base, u32 min, u32 max,
 {
 	struct world *w = test->priv;
 	unsigned int room = mask(min, max) & ~taken;
-	int number = alloc(&w->pool2, base + min, base + max);
+	int number = pasid_alloc(&w->pool2, base + min, base + max);
 	long freed;
 
 	if (room) {
@@ -167,11 +150,12 @@ static void check_space(struct kunit *test, u32 base)
 			for (max = min; max <= SPACE; max++) {
 				for (number = 1; number <= SPACE; number++)
 					if (taken & BIT(number))
-						alloc(&w->pool, base + number,
-						      base + number);
+						pasid_alloc(&w->pool,
+							    base + number,
+							    base + number);
 				check_alloc_and_free(test, base, min, max, taken);
-				pasid_pool_reclaim(&w->pool);
-				pasid_pool_reclaim(&w->pool2);
+				reclaim(&w->pool);
+				reclaim(&w->pool2);
 			}
 		}
 	}
@@ -191,10 +175,10 @@ static void bad_range(struct kunit *test)
 {
 	struct world *w = test->priv;
 
-	KUNIT_EXPECT_EQ(test, alloc(&w->pool, 0, SOME), -EINVAL);
-	KUNIT_EXPECT_EQ(test, alloc(&w->pool, 2, 1), -EINVAL);
-	KUNIT_EXPECT_EQ(test, alloc(&w->pool, 1, PASID_NUMBER_MAX + 1), -EINVAL);
-	KUNIT_EXPECT_EQ(test, alloc(&w->pool, 1, U32_MAX), -EINVAL);
+	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->pool, 0, SOME), -EINVAL);
+	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->pool, 2, 1), -EINVAL);
+	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->pool, 1, PASID_NUMBER_MAX + 1), -EINVAL);
+	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->pool, 1, U32_MAX), -EINVAL);
 	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, 0, U32_MAX), -ENOENT);
 	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, 2, 1), -ENOENT);
 	KUNIT_EXPECT_EQ(test, used(&w->owner), 0);
@@ -205,12 +189,13 @@ static void bad_range(struct kunit *test)
 static void of_somebody_else(struct kunit *test)
 {
 	struct world *w = test->priv;
+	struct pasid_user *user = &w->consumers[0].user;
 
-	KUNIT_ASSERT_EQ(test, alloc(&w->others, SOME, SOME), SOME);
-	KUNIT_EXPECT_EQ(test, alloc(&w->pool, SOME, SOME), -ENOSPC);
+	KUNIT_ASSERT_EQ(test, pasid_alloc(&w->others, SOME, SOME), SOME);
+	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->pool, SOME, SOME), -ENOSPC);
 	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, SOME, SOME), -EACCES);
 	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, SOME, SOME + 1), -ENOENT);
-	KUNIT_EXPECT_EQ(test, PTR_ERR(pasid_get(&w->owner, SOME)), -EACCES);
+	KUNIT_EXPECT_EQ(test, pasid_get(&w->owner, SOME, user), -EACCES);
 	KUNIT_EXPECT_TRUE(test, owns(&w->other, SOME));
 	KUNIT_EXPECT_EQ(test, used(&w->owner), 0);
 }
@@ -219,12 +204,13 @@ static void of_the_kernel(struct kunit *test)
 {
 	static DECLARE_IOASID_SET(kernels);
 	struct world *w = test->priv;
+	struct pasid_user *user = &w->consumers[0].user;
 
 	KUNIT_ASSERT_EQ(test, ioasid_alloc(&kernels, SOME, SOME, NULL), SOME);
-	KUNIT_EXPECT_EQ(test, alloc(&w->pool, SOME, SOME), -ENOSPC);
+	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->pool, SOME, SOME), -ENOSPC);
 	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, SOME, SOME), -EACCES);
 	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, SOME, SOME + 1), -ENOENT);
-	KUNIT_EXPECT_EQ(test, PTR_ERR(pasid_get(&w->owner, SOME)), -EACCES);
+	KUNIT_EXPECT_EQ(test, pasid_get(&w->owner, SOME, user), -EACCES);
 	ioasid_free(SOME);
 	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, SOME, SOME), -ENOENT);
 }
@@ -252,24 +238,24 @@ static void of_a_hypervisor(struct kunit *test)
 
 	KUNIT_ASSERT_EQ(test, ioasid_register_allocator(&ops), 0);
 	hyper_next = INVALID_IOASID;
-	KUNIT_EXPECT_EQ(test, alloc(&w->pool, SOME, SOME), -ENOSPC);
+	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->pool, SOME, SOME), -ENOSPC);
 	KUNIT_EXPECT_EQ(test, ioasid_alloc(NULL, SOME, SOME, NULL),
 			INVALID_IOASID);
 
 	hyper_next = SOME;
-	KUNIT_EXPECT_EQ(test, alloc(&w->pool, SOME, SOME), SOME);
+	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->pool, SOME, SOME), SOME);
 	KUNIT_EXPECT_TRUE(test, owns(&w->owner, SOME));
 
 	/* Given twice: the first owner keeps it */
-	KUNIT_EXPECT_EQ(test, alloc(&w->pool, SOME, SOME), -ENOSPC);
+	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->pool, SOME, SOME), -ENOSPC);
 	KUNIT_EXPECT_NE(test, hyper_freed, SOME);
 
 	/* Out of the range: given back */
 	hyper_next = SOME - 1;
-	KUNIT_EXPECT_EQ(test, alloc(&w->pool, SOME, MANY), -ENOSPC);
+	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->pool, SOME, MANY), -ENOSPC);
 	KUNIT_EXPECT_EQ(test, hyper_freed, SOME - 1);
 	hyper_next = MANY + 1;
-	KUNIT_EXPECT_EQ(test, alloc(&w->pool, SOME, MANY), -ENOSPC);
+	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->pool, SOME, MANY), -ENOSPC);
 	KUNIT_EXPECT_EQ(test, hyper_freed, MANY + 1);
 	KUNIT_EXPECT_EQ(test, used(&w->owner), 1);
 
@@ -278,28 +264,27 @@ static void of_a_hypervisor(struct kunit *test)
 	ioasid_unregister_allocator(&ops);
 
 	/* And from the kernel again */
-	KUNIT_EXPECT_EQ(test, alloc(&w->pool, SOME, SOME), SOME);
+	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->pool, SOME, SOME), SOME);
 }
 
 /* Freed, but still in use: out of reach for all */
 static void of_the_past(struct kunit *test)
 {
 	struct world *w = test->priv;
-	struct pasid *pasid;
+	struct pasid_user *user = &w->consumers[0].user;
+	struct pasid_user *late = &w->consumers[1].user;
 
-	KUNIT_ASSERT_EQ(test, alloc(&w->pool, SOME, SOME), SOME);
-	pasid = pasid_get(&w->owner, SOME);
-	KUNIT_ASSERT_FALSE(test, IS_ERR(pasid));
+	KUNIT_ASSERT_EQ(test, pasid_alloc(&w->pool, SOME, SOME), SOME);
+	KUNIT_ASSERT_EQ(test, pasid_get(&w->owner, SOME, user), 0);
 	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, SOME, SOME), 1);
 
 	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, SOME, SOME), -ENOENT);
 	KUNIT_EXPECT_EQ(test, pasid_free(&w->other, SOME, SOME), -ENOENT);
-	KUNIT_EXPECT_EQ(test, PTR_ERR(pasid_get(&w->owner, SOME)), -ENOENT);
-	KUNIT_EXPECT_EQ(test, PTR_ERR(pasid_get(&w->other, SOME)), -ENOENT);
+	KUNIT_EXPECT_EQ(test, pasid_get(&w->owner, SOME, late), -ENOENT);
+	KUNIT_EXPECT_EQ(test, pasid_get(&w->other, SOME, late), -ENOENT);
 	KUNIT_EXPECT_FALSE(test, is_free(w, SOME));
-	KUNIT_EXPECT_EQ(test, pasid_number(pasid), SOME);
 	KUNIT_EXPECT_EQ(test, used(&w->owner), 0);
-	pasid_put(pasid);
+	pasid_put(user);
 	KUNIT_EXPECT_TRUE(test, is_free(w, SOME));
 }
 
@@ -311,23 +296,23 @@ static void quota_edges(struct kunit *test)
 	int i;
 
 	pasid_owner_set_quota(&w->owner, 0);
-	KUNIT_EXPECT_EQ(test, alloc(&w->pool, SOME, SOME), -EDQUOT);
+	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->pool, SOME, SOME), -EDQUOT);
 	KUNIT_EXPECT_TRUE(test, is_free(w, SOME));
 
 	pasid_owner_set_quota(&w->owner, 3);
 	for (i = SOME; i < SOME + 3; i++)
-		KUNIT_EXPECT_EQ(test, alloc(i % 2 ? &w->pool : &w->pool2, i, i),
+		KUNIT_EXPECT_EQ(test, pasid_alloc(i % 2 ? &w->pool : &w->pool2, i, i),
 				i);
-	KUNIT_EXPECT_EQ(test, alloc(&w->pool, SOME, SOME + 9), -EDQUOT);
-	KUNIT_EXPECT_EQ(test, alloc(&w->pool2, SOME, SOME + 9), -EDQUOT);
+	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->pool, SOME, SOME + 9), -EDQUOT);
+	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->pool2, SOME, SOME + 9), -EDQUOT);
 
 	/* Lowered, it takes nothing away and gives nothing either */
 	pasid_owner_set_quota(&w->owner, 2);
 	KUNIT_EXPECT_EQ(test, used(&w->owner), 3);
 	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, SOME, SOME), 1);
-	KUNIT_EXPECT_EQ(test, alloc(&w->pool, SOME, SOME + 9), -EDQUOT);
+	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->pool, SOME, SOME + 9), -EDQUOT);
 	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, SOME + 1, SOME + 1), 1);
-	KUNIT_EXPECT_GT(test, alloc(&w->pool, SOME, SOME + 9), 0);
+	KUNIT_EXPECT_GT(test, pasid_alloc(&w->pool, SOME, SOME + 9), 0);
 	KUNIT_EXPECT_EQ(test, used(&w->owner), 2);
 }
 
@@ -335,38 +320,56 @@ static void quota_edges(struct kunit *test)
 static void quota_of_the_past(struct kunit *test)
 {
 	struct world *w = test->priv;
-	struct pasid *pasid;
+	struct pasid_user *user = &w->consumers[0].user;
 
 	pasid_owner_set_quota(&w->owner, 1);
-	KUNIT_ASSERT_EQ(test, alloc(&w->pool, SOME, SOME), SOME);
-	pasid = pasid_get(&w->owner, SOME);
+	KUNIT_ASSERT_EQ(test, pasid_alloc(&w->pool, SOME, SOME), SOME);
+	KUNIT_ASSERT_EQ(test, pasid_get(&w->owner, SOME, user), 0);
 	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, SOME, SOME), 1);
-	KUNIT_EXPECT_EQ(test, alloc(&w->pool, SOME, SOME + 1), SOME + 1);
-	pasid_put(pasid);
+	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->pool, SOME, SOME + 1), SOME + 1);
+	pasid_put(user);
 }
 
-/* Number SOME + i is the i-th oldest, in pools by turns of different length */
-static void check_trim(struct kunit *test, unsigned int turn, unsigned int quota)
+/*
+ * Number SOME + i is the i-th oldest. The pool that is trimmed has the first ones
+ * of every @turn, @share of them, and loses what it has before the other one does.
+ */
+static void check_trim(struct kunit *test, unsigned int turn, unsigned int share,
+		       unsigned int quota)
 {
 	struct world *w = test->priv;
-	unsigned int i;
+	unsigned int i, in_pool = 0, in_other = 0, left, left_in_other;
+	bool first;
 
 	pasid_owner_set_quota(&w->owner, PASID_NUMBER_MAX);
-	for (i = 0; i < MANY; i++)
-		KUNIT_ASSERT_EQ(test, alloc(i / turn % 2 ? &w->pool : &w->pool2,
-					    SOME + i, SOME + i), SOME + i);
+	for (i = 0; i < MANY; i++) {
+		first = i % turn < share;
+		KUNIT_ASSERT_EQ(test, pasid_alloc(first ? &w->pool : &w->pool2,
+						  SOME + i, SOME + i), SOME + i);
+		first ? in_pool++ : in_other++;
+	}
+	left_in_other = min(quota, in_other);
+	left = min(quota - left_in_other, in_pool);
 
 	pasid_owner_set_quota(&w->owner, quota);
-	pasid_owner_trim(&w->owner);
-	KUNIT_EXPECT_EQ(test, used(&w->owner), min_t(unsigned int, quota, MANY));
-	for (i = 0; i < MANY; i++)
-		KUNIT_EXPECT_EQ(test, owns(&w->owner, SOME + i), i < quota);
-	pasid_pool_reclaim(&w->pool);
-	pasid_pool_reclaim(&w->pool2);
+	pasid_pool_trim(&w->pool);
+	KUNIT_EXPECT_EQ(test, used(&w->owner), left + left_in_other);
+	KUNIT_EXPECT_EQ(test, pasid_pool_count(&w->pool), left);
+	for (i = 0; i < MANY; i++) {
+		first = i % turn < share;
+		KUNIT_EXPECT_EQ(test, owns(&w->owner, SOME + i),
+				first ? left > 0 : left_in_other > 0);
+		if (first && left)
+			left--;
+		else if (!first && left_in_other)
+			left_in_other--;
+	}
+	reclaim(&w->pool);
+	reclaim(&w->pool2);
 	KUNIT_EXPECT_EQ(test, used(&w->owner), 0);
 }
 
-static void trim_newest_first(struct kunit *test)
+static void trim_own_and_newest_first(struct kunit *test)
 {
 	static const unsigned int quotas[] = {
 		0, 1, 2, MANY - 65, MANY - 64, MANY - 63, MANY - 1, MANY, MANY + 1
@@ -374,9 +377,11 @@ static void trim_newest_first(struct kunit *test)
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(quotas); i++) {
-		check_trim(test, 1, quotas[i]);
-		check_trim(test, 7, quotas[i]);
-		check_trim(test, MANY, quotas[i]);
+		check_trim(test, 2, 1, quotas[i]);
+		check_trim(test, 10, 3, quotas[i]);
+		check_trim(test, 150, 85, quotas[i]);
+		check_trim(test, 1, 1, quotas[i]);
+		check_trim(test, 1, 0, quotas[i]);
 	}
 }
 
@@ -386,8 +391,8 @@ static void many_at_once(struct kunit *test)
 	int i;
 
 	for (i = 0; i < MANY; i++)
-		KUNIT_ASSERT_GT(test, alloc(i % 3 ? &w->pool : &w->pool2, SOME,
-					    SOME + MANY), 0);
+		KUNIT_ASSERT_GT(test, pasid_alloc(i % 3 ? &w->pool : &w->pool2,
+						  SOME, SOME + MANY), 0);
 	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, 0, SOME - 1), -ENOENT);
 	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, SOME + 10, U32_MAX), MANY - 10);
 	KUNIT_EXPECT_EQ(test, used(&w->owner), 10);
@@ -395,117 +400,79 @@ static void many_at_once(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, used(&w->owner), 0);
 }
 
-/* Moving to another owner */
-
-static void move_fits(struct kunit *test)
-{
-	struct world *w = test->priv;
-	struct pasid *pasid;
-
-	pasid_owner_set_quota(&w->other, 2);
-	KUNIT_ASSERT_EQ(test, alloc(&w->pool, SOME, SOME), SOME);
-	KUNIT_ASSERT_EQ(test, alloc(&w->pool2, SOME + 1, SOME + 1), SOME + 1);
-	pasid = pasid_get(&w->owner, SOME);
-	KUNIT_EXPECT_EQ(test, move(&w->pool, &w->owner), 0);
-	KUNIT_EXPECT_EQ(test, move(&w->pool, &w->other), 0);
-
-	KUNIT_EXPECT_EQ(test, used(&w->owner), 1);
-	KUNIT_EXPECT_EQ(test, used(&w->other), 1);
-	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, SOME, SOME), -EACCES);
-	KUNIT_EXPECT_TRUE(test, owns(&w->other, SOME));
-	KUNIT_EXPECT_TRUE(test, owns(&w->owner, SOME + 1));
-	KUNIT_EXPECT_EQ(test, alloc(&w->pool, SOME + 2, SOME + 2), SOME + 2);
-	KUNIT_EXPECT_EQ(test, used(&w->other), 2);
-
-	KUNIT_EXPECT_EQ(test, heard.times, 0);
-	KUNIT_EXPECT_EQ(test, pasid_free(&w->other, SOME, SOME), 1);
-	KUNIT_EXPECT_EQ(test, heard.times, 1);
-	KUNIT_EXPECT_PTR_EQ(test, heard.token, (const void *)&w->other);
-	pasid_put(pasid);
-}
-
-static void move_does_not_fit(struct kunit *test)
-{
-	struct world *w = test->priv;
-	int i;
-
-	pasid_owner_set_quota(&w->other, 2);
-	KUNIT_ASSERT_EQ(test, alloc(&w->others, SOME, SOME), SOME);
-	for (i = 1; i <= 2; i++)
-		KUNIT_ASSERT_EQ(test, alloc(&w->pool, SOME + i, SOME + i),
-				SOME + i);
-	KUNIT_EXPECT_EQ(test, move(&w->pool, &w->other), -EDQUOT);
-
-	KUNIT_EXPECT_EQ(test, used(&w->owner), 2);
-	KUNIT_EXPECT_EQ(test, used(&w->other), 1);
-	for (i = 1; i <= 2; i++)
-		KUNIT_EXPECT_TRUE(test, owns(&w->owner, SOME + i));
-	KUNIT_EXPECT_TRUE(test, owns(&w->other, SOME));
-	KUNIT_EXPECT_EQ(test, alloc(&w->pool, SOME + 3, SOME + 3), SOME + 3);
-
-	/* Nothing always fits, even where there is too much already */
-	pasid_owner_set_quota(&w->other, 0);
-	KUNIT_EXPECT_EQ(test, move(&w->pool2, &w->other), 0);
-}
-
 /* Consumers */
 
-static void notify_consumers(struct kunit *test)
+static void tell_consumers(struct kunit *test)
 {
 	struct world *w = test->priv;
-	struct pasid *pasid;
+	struct consumer *one = &w->consumers[0], *two = &w->consumers[1];
 
-	KUNIT_ASSERT_EQ(test, alloc(&w->pool, SOME, SOME), SOME);
-	KUNIT_EXPECT_TRUE(test, owns(&w->owner, SOME));
-	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, SOME, SOME), 1);
-	KUNIT_EXPECT_EQ(test, heard.times, 0);
+	KUNIT_ASSERT_EQ(test, pasid_alloc(&w->pool, SOME, SOME), SOME);
+	KUNIT_ASSERT_EQ(test, pasid_get(&w->owner, SOME, &one->user), 0);
+	KUNIT_ASSERT_EQ(test, pasid_get(&w->owner, SOME, &two->user), 0);
+	KUNIT_EXPECT_PTR_EQ(test, one->user.pasid, two->user.pasid);
+	pasid_put(&two->user);
+	KUNIT_ASSERT_EQ(test, pasid_get(&w->owner, SOME, &two->user), 0);
+	KUNIT_EXPECT_EQ(test, one->told + two->told, 0);
 
-	KUNIT_ASSERT_EQ(test, alloc(&w->pool, SOME, SOME), SOME);
-	pasid = pasid_get(&w->owner, SOME);
-	KUNIT_EXPECT_PTR_EQ(test, pasid_get(&w->owner, SOME), pasid);
 	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, SOME, SOME), 1);
-	KUNIT_EXPECT_EQ(test, heard.times, 1);
-	KUNIT_EXPECT_PTR_EQ(test, heard.pasid, pasid);
-	KUNIT_EXPECT_PTR_EQ(test, heard.token, (const void *)&w->owner);
-	KUNIT_EXPECT_EQ(test, heard.number, SOME);
-	KUNIT_EXPECT_TRUE(test, heard.still_out_of_use);
-	pasid_put(pasid);
+	KUNIT_EXPECT_EQ(test, one->told, 1);
+	KUNIT_EXPECT_EQ(test, two->told, 1);
+	KUNIT_EXPECT_TRUE(test, one->still_out_of_use);
+	pasid_put(&one->user);
 	KUNIT_EXPECT_FALSE(test, is_free(w, SOME));
-	pasid_put(pasid);
+	pasid_put(&two->user);
 	KUNIT_EXPECT_TRUE(test, is_free(w, SOME));
-	KUNIT_EXPECT_EQ(test, heard.times, 1);
+	KUNIT_EXPECT_EQ(test, one->told + two->told, 2);
+}
+
+/* One PASID is freed: its users are told, and nobody else */
+static void tell_nobody_else(struct kunit *test)
+{
+	struct world *w = test->priv;
+	struct consumer *one = &w->consumers[0], *two = &w->consumers[1];
+
+	KUNIT_ASSERT_EQ(test, pasid_alloc(&w->pool, SOME, SOME), SOME);
+	KUNIT_ASSERT_EQ(test, pasid_alloc(&w->pool, SOME + 1, SOME + 1), SOME + 1);
+	KUNIT_ASSERT_EQ(test, pasid_get(&w->owner, SOME, &one->user), 0);
+	KUNIT_ASSERT_EQ(test, pasid_get(&w->owner, SOME + 1, &two->user), 0);
+	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, SOME, SOME), 1);
+	KUNIT_EXPECT_EQ(test, one->told, 1);
+	KUNIT_EXPECT_EQ(test, two->told, 0);
+	pasid_put(&one->user);
+	pasid_put(&two->user);
 }
 
 /* Each consumer gets and puts once; the owner frees and reclaims: all orders */
 
-#define CONSUMERS	2
-
 enum step { GET, PUT = GET + CONSUMERS, FREE = PUT + CONSUMERS, RECLAIM, STEPS };
 
 struct story {
-	struct pasid *refs[CONSUMERS];
+	bool uses[CONSUMERS];
 	unsigned int held;
 	unsigned int told;
 	bool live;
 };
 
-static void story_get(struct kunit *test, struct story *story, int consumer)
+static void story_get(struct kunit *test, struct story *story, int i)
 {
 	struct world *w = test->priv;
-	struct pasid *pasid = pasid_get(&w->owner, SOME);
+	int ret = pasid_get(&w->owner, SOME, &w->consumers[i].user);
 
-	KUNIT_EXPECT_EQ(test, PTR_ERR_OR_ZERO(pasid), story->live ? 0 : -ENOENT);
-	if (!IS_ERR(pasid)) {
-		story->refs[consumer] = pasid;
+	KUNIT_EXPECT_EQ(test, ret, story->live ? 0 : -ENOENT);
+	if (!ret) {
+		story->uses[i] = true;
 		story->held++;
 	}
 }
 
-static void story_put(struct story *story, int consumer)
+static void story_put(struct kunit *test, struct story *story, int i)
 {
-	if (story->refs[consumer]) {
-		pasid_put(story->refs[consumer]);
-		story->refs[consumer] = NULL;
+	struct world *w = test->priv;
+
+	if (story->uses[i]) {
+		pasid_put(&w->consumers[i].user);
+		story->uses[i] = false;
 		story->held--;
 	}
 }
@@ -518,10 +485,10 @@ static void story_free(struct kunit *test, struct story *story, enum step step)
 		KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, SOME, SOME),
 				story->live ? 1 : -ENOENT);
 	else
-		pasid_pool_reclaim(&w->pool);
+		reclaim(&w->pool);
 
-	if (story->live && story->held)
-		story->told++;
+	if (story->live)
+		story->told += story->held;
 	story->live = false;
 }
 
@@ -530,7 +497,8 @@ static void story_check(struct kunit *test, struct story *story)
 	struct world *w = test->priv;
 
 	KUNIT_EXPECT_EQ(test, used(&w->owner), story->live);
-	KUNIT_EXPECT_EQ(test, heard.times, story->told);
+	KUNIT_EXPECT_EQ(test, w->consumers[0].told + w->consumers[1].told,
+			story->told);
 	KUNIT_EXPECT_EQ(test, is_free(w, SOME), !story->live && !story->held);
 }
 
@@ -540,19 +508,20 @@ static void story_tell(struct kunit *test, const enum step *steps)
 	struct world *w = test->priv;
 	int i;
 
-	heard.times = 0;
-	KUNIT_ASSERT_EQ(test, alloc(&w->pool, SOME, SOME), SOME);
+	for (i = 0; i < CONSUMERS; i++)
+		w->consumers[i].told = 0;
+	KUNIT_ASSERT_EQ(test, pasid_alloc(&w->pool, SOME, SOME), SOME);
 	for (i = 0; i < STEPS; i++) {
 		if (steps[i] < PUT)
 			story_get(test, &story, steps[i] - GET);
 		else if (steps[i] < FREE)
-			story_put(&story, steps[i] - PUT);
+			story_put(test, &story, steps[i] - PUT);
 		else
 			story_free(test, &story, steps[i]);
 		story_check(test, &story);
 	}
 	for (i = 0; i < CONSUMERS; i++)
-		story_put(&story, i);
+		story_put(test, &story, i);
 	story_check(test, &story);
 }
 
@@ -581,69 +550,6 @@ static void all_orders(struct kunit *test)
 	story_permute(test, steps, 0);
 }
 
-/* The last reference, dropped where nothing may sleep */
-
-static struct pasid *freed_with_reference(struct kunit *test)
-{
-	struct world *w = test->priv;
-	struct pasid *pasid;
-
-	KUNIT_ASSERT_EQ(test, alloc(&w->pool, SOME, SOME), SOME);
-	pasid = pasid_get(&w->owner, SOME);
-	KUNIT_ASSERT_FALSE(test, IS_ERR(pasid));
-	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, SOME, SOME), 1);
-	return pasid;
-}
-
-static void put_under_lock(struct kunit *test)
-{
-	struct pasid *pasid = freed_with_reference(test);
-	static DEFINE_SPINLOCK(lock);
-	unsigned long flags;
-
-	spin_lock_irqsave(&lock, flags);
-	pasid_put(pasid);
-	spin_unlock_irqrestore(&lock, flags);
-	KUNIT_EXPECT_TRUE(test, is_free(test->priv, SOME));
-}
-
-static void put_sync(struct kunit *test)
-{
-	struct world *w = test->priv;
-
-	pasid_put_sync(freed_with_reference(test));
-	KUNIT_EXPECT_EQ(test, alloc(&w->pool, SOME, SOME), SOME);
-}
-
-struct put_timer {
-	struct hrtimer timer;
-	struct completion done;
-	struct pasid *pasid;
-};
-
-static enum hrtimer_restart put_from_timer(struct hrtimer *timer)
-{
-	struct put_timer *put = container_of(timer, struct put_timer, timer);
-
-	pasid_put(put->pasid);
-	complete(&put->done);
-	return HRTIMER_NORESTART;
-}
-
-static void put_from_interrupt(struct kunit *test)
-{
-	struct put_timer put = { .pasid = freed_with_reference(test) };
-
-	init_completion(&put.done);
-	hrtimer_init_on_stack(&put.timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_HARD);
-	put.timer.function = put_from_timer;
-	hrtimer_start(&put.timer, ms_to_ktime(1), HRTIMER_MODE_REL_HARD);
-	wait_for_completion(&put.done);
-	hrtimer_cancel(&put.timer);
-	destroy_hrtimer_on_stack(&put.timer);
-	KUNIT_EXPECT_TRUE(test, is_free(test->priv, SOME));
-}
-
 /* All of them */
 
 static void full_space(struct kunit *test)
@@ -658,18 +564,18 @@ static void full_space(struct kunit *test)
 		kunit_skip(test, "needs 256 MB of memory");
 
 	for (number = 1; number <= PASID_NUMBER_MAX; number++)
-		if (alloc(&w->pool, 1, PASID_NUMBER_MAX) < 0)
+		if (pasid_alloc(&w->pool, 1, PASID_NUMBER_MAX) < 0)
 			break;
 	KUNIT_EXPECT_EQ(test, number, PASID_NUMBER_MAX + 1);
-	KUNIT_EXPECT_EQ(test, alloc(&w->others, 1, PASID_NUMBER_MAX), -ENOSPC);
+	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->others, 1, PASID_NUMBER_MAX), -ENOSPC);
 	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, SOME, SOME), 1);
-	KUNIT_EXPECT_EQ(test, alloc(&w->others, 1, PASID_NUMBER_MAX), SOME);
+	KUNIT_EXPECT_EQ(test, pasid_alloc(&w->others, 1, PASID_NUMBER_MAX), SOME);
 	KUNIT_EXPECT_EQ(test, pasid_free(&w->owner, 1, PASID_NUMBER_MAX),
 			PASID_NUMBER_MAX - 1);
 	KUNIT_EXPECT_EQ(test, used(&w->owner), 0);
 }
 
-static struct kunit_case ioasid_set_cases[] = {
+static struct kunit_case pasid_pool_cases[] = {
 	KUNIT_CASE(small_space_low),
 	KUNIT_CASE(small_space_high),
 	KUNIT_CASE(bad_range),
@@ -679,26 +585,22 @@ static struct kunit_case ioasid_set_cases[] = {
 	KUNIT_CASE(of_the_past),
 	KUNIT_CASE(quota_edges),
 	KUNIT_CASE(quota_of_the_past),
-	KUNIT_CASE(trim_newest_first),
+	KUNIT_CASE(trim_own_and_newest_first),
 	KUNIT_CASE(many_at_once),
-	KUNIT_CASE(move_fits),
-	KUNIT_CASE(move_does_not_fit),
-	KUNIT_CASE(notify_consumers),
+	KUNIT_CASE(tell_consumers),
+	KUNIT_CASE(tell_nobody_else),
 	KUNIT_CASE(all_orders),
-	KUNIT_CASE(put_under_lock),
-	KUNIT_CASE(put_sync),
-	KUNIT_CASE(put_from_interrupt),
 	KUNIT_CASE(full_space),
 	{}
 };
 
-static struct kunit_suite ioasid_set_suite = {
-	.name = "ioasid_set",
+static struct kunit_suite pasid_pool_suite = {
+	.name = "pasid_pool",
 	.init = world_init,
 	.exit = world_exit,
-	.test_cases = ioasid_set_cases,
+	.test_cases = pasid_pool_cases,
 };
 
-kunit_test_suite(ioasid_set_suite);
+kunit_test_suite(pasid_pool_suite);
 
 MODULE_LICENSE("GPL");
