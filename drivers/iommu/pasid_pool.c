@@ -184,8 +184,6 @@ static void pasid_pool_take(struct pasid_pool *pool, unsigned int limit,
 			   batch);
 }
 
-/* Owners */
-
 /**
  * pasid_owner_init - Set up an owner that has no PASIDs
  * @owner: to be destroyed by pasid_owner_destroy()
@@ -294,8 +292,6 @@ static void pasid_reclaim(struct pasid_pool *pool,
 		trace_pasid_reclaim(pool->owner, count);
 }
 
-/* Pools */
-
 /**
  * pasid_pool_init - Set up a pool without PASIDs
  * @pool: to be destroyed by pasid_pool_destroy()
@@ -324,7 +320,12 @@ EXPORT_SYMBOL_GPL(pasid_pool_init);
  */
 unsigned int pasid_pool_count(struct pasid_pool *pool)
 {
-	return READ_ONCE(pool->count);
+	unsigned int count;
+
+	spin_lock(&pasid_lock);
+	count = pool->count;
+	spin_unlock(&pasid_lock);
+	return count;
 }
 EXPORT_SYMBOL_GPL(pasid_pool_count);
 
@@ -378,8 +379,12 @@ static struct pasid *pasid_find(struct pasid_owner *owner, u32 number)
 
 static bool pasid_owner_full(struct pasid_owner *owner)
 {
-	/* An allocation that has just begun may miss a new quota */
-	return READ_ONCE(owner->count) >= READ_ONCE(owner->quota);
+	bool full;
+
+	spin_lock(&pasid_lock);
+	full = owner->count >= owner->quota;
+	spin_unlock(&pasid_lock);
+	return full;
 }
 
 static bool pasid_less(struct rb_node *a, const struct rb_node *b)

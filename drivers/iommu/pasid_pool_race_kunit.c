@@ -46,9 +46,10 @@ static u32 below(u32 n)
 	return get_random_u32() % n;
 }
 
-static struct race_owner *owner_of(struct pasid_pool *pool)
+/* Of a pool, which may just be set up anew */
+static struct race_owner *owner_of(struct race *race, unsigned int pool)
 {
-	return container_of(pool->owner, struct race_owner, owner);
+	return &race->owners[pool % RACE_OWNERS];
 }
 
 static struct pasid_owner *any_owner(struct race *race)
@@ -76,8 +77,9 @@ static void give_way(void)
 static int allocate(void *data)
 {
 	struct race *race = data;
-	struct pasid_pool *pool = &race->pools[atomic_inc_return(&race->next_pool) - 1];
-	struct race_owner *o = owner_of(pool);
+	unsigned int i = atomic_inc_return(&race->next_pool) - 1;
+	struct race_owner *o = owner_of(race, i);
+	struct pasid_pool *pool = &race->pools[i];
 	int number;
 
 	while (!kthread_should_stop()) {
@@ -168,15 +170,15 @@ static int change_quota(void *data)
 {
 	struct race *race = data;
 	struct race_owner *o;
-	struct pasid_pool *pool;
+	unsigned int i;
 
 	while (!kthread_should_stop()) {
-		pool = &race->pools[below(RACE_POOLS)];
-		o = owner_of(pool);
+		i = below(RACE_POOLS);
+		o = owner_of(race, i);
 		mutex_lock(&o->lock);
 		pasid_owner_set_quota(&o->owner, below(RACE_COUNT));
 		if (below(2))
-			pasid_pool_trim(pool);
+			pasid_pool_trim(&race->pools[i]);
 		mutex_unlock(&o->lock);
 		usleep_range(100, 1000);
 	}
@@ -221,8 +223,7 @@ static struct race *race_create(struct kunit *test)
 		pasid_owner_init(&race->owners[i].owner, RACE_COUNT);
 	}
 	for (i = 0; i < RACE_POOLS; i++)
-		pasid_pool_init(&race->pools[i],
-				&race->owners[i % RACE_OWNERS].owner);
+		pasid_pool_init(&race->pools[i], &owner_of(race, i)->owner);
 	return race;
 }
 
@@ -269,7 +270,7 @@ static void take_all(struct race *race)
 	int i;
 
 	for (i = 0; i < RACE_OWNERS; i++) {
-		o = owner_of(&race->pools[i]);
+		o = owner_of(race, i);
 		mutex_lock(&o->lock);
 		pasid_owner_set_quota(&o->owner, 0);
 		pasid_pool_trim(&race->pools[i]);
