@@ -336,6 +336,13 @@ struct vfio_iommu_type1_info_cap_pasid t1_pasid_info(struct t1_container *c);
 /* The module's parameter; to set it takes root. */
 unsigned int t1_pasids_per_group(void);
 int __t1_pasids_per_group_set(unsigned int value);
+/*
+ * After an owner's death: until the container has none, as fdinfo tells, for nobody is to
+ * ask for anything. Returns how many are left, when there is no hope any more.
+ */
+long t1_pasids_left(struct t1_container *c);
+/* The PASID, as soon as neither a number nor a container is somebody else's; or -errno */
+int t1_pasid_alloc_soon(struct t1_container *c, __u32 min, __u32 max);
 
 /* type1_vtest.c: devices of the vfio_test module, which do jobs under PASIDs */
 
@@ -373,6 +380,60 @@ int t1_job_leaves(struct t1_vtest *dev, int status);
 int t1_job_wait(struct t1_vtest *dev);
 int t1_job(struct t1_vtest *dev, __u32 pasid, __u32 command, __u64 iova, __u32 length);
 
+/*
+ * type1_pair.c: a container whose owner dies, and one of this process, which has all files
+ * of the first as well. A device in each can use PASIDs.
+ */
+
+struct t1_pair {
+	struct t1_container c, other;
+	struct t1_vtest dev, other_dev;
+};
+
+#define t1_require_pair() do {						\
+	if (!t1_vtest_find(1))						\
+		T1_SKIP("%s", T1_VTEST_HINT);				\
+} while (0)
+
+#define T1_PAIR_FIRST	5
+#define T1_PAIR_LAST	7
+
+void t1_pair_open(struct t1_pair *pair);
+void t1_pair_close(struct t1_pair *pair);
+/* Become the owner of the first, with some PASIDs of it. */
+void t1_pair_alloc(struct t1_pair *pair);
+/*
+ * When the owner is gone: that its PASIDs are free, the container anybody's, and nothing
+ * but time was needed; before: that neither is. Both return what is wrong, or "".
+ */
+const char *t1_pair_not_back(struct t1_pair *pair);
+const char *t1_pair_not_owned(struct t1_pair *pair);
+
+/* type1_rival.c: processes that try to get the PASIDs of others, all the time */
+
+#define T1_RIVALS	4
+
+struct t1_rivals {
+	int fd;
+	struct t1_rivals_page *page;	/* shared by all that have the file */
+	pid_t pids[T1_RIVALS];
+};
+
+void t1_rivals_open(struct t1_rivals *rivals);
+/* In a program that was given the file */
+void t1_rivals_attach(struct t1_rivals *rivals, int fd);
+/* One that has a container's file, or a device's, or both; the other is -1. Passed: nothing else */
+void t1_rival_fork(struct t1_rivals *rivals, int container, int device, bool passed);
+/* One will come that was not forked here: it calls t1_rival_run(). */
+void t1_rivals_expect(struct t1_rivals *rivals);
+void t1_rival_run(struct t1_rivals *rivals, int container, int device);
+/* Let them begin, if they have not, and wait until each has tried all it can. */
+void t1_rivals_meet(struct t1_rivals *rivals);
+/* Before the container is there for anybody */
+void t1_rivals_stop(struct t1_rivals *rivals);
+/* By who forked them; returns what one of them was not refused, or "". */
+const char *t1_rivals_end(struct t1_rivals *rivals);
+
 /* type1_stall.c: a page whose first user, in kernel mode too, has to wait */
 
 struct t1_stall {
@@ -406,6 +467,8 @@ int __t1_busy_begin(struct t1_busy *busy, struct t1_container *c, __u64 iova, __
 void t1_busy_end(struct t1_busy *busy);
 /* Until a thread of this process, which stores its id in @tid, waits for a lock */
 void t1_wait_blocked(const pid_t *tid);
+/* Until the first thread of this process has ended, by another one */
+void t1_wait_leader_gone(void);
 
 /* type1_delay.c: a call that is delayed in the kernel, and overtaken by another; for root */
 
