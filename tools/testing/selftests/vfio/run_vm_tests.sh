@@ -65,6 +65,11 @@ device_inode     | each | 300 | device_inode_test
 device_inode_sh  | root | 120 | device_inode_test.sh
 pasid_uapi       | both | 120 | pasid_uapi_test
 pasid_owner      | both | 180 | pasid_owner_test
+pasid_exec       | both | 180 | pasid_exec_test
+pasid_family     | both | 180 | pasid_family_test
+pasid_survivor   | both | 180 | pasid_survivor_test
+pasid_death      | both | 180 | pasid_death_test
+pasid_kill       | both | 240 | pasid_kill_test
 pasid_limits     | root | 400 | pasid_limits_test
 pasid_device     | each | 180 | pasid_device_test
 pasid_window     | root | 180 | pasid_window_test

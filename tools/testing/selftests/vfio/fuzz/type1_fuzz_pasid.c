@@ -2,6 +2,7 @@
 /* PASIDs: of containers, of devices, and what the latter do under them. */
 #include <errno.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "../lib/type1_vtest.h"
@@ -28,6 +29,26 @@ static int request(struct fuzz *f, __u32 flags)
 static int op_pasid_alloc(struct fuzz *f)
 {
 	return request(f, VFIO_IOMMU_PASID_REQUEST_ALLOC);
+}
+
+/*
+ * By a process that has the same memory, and may be the first to ask: then it is the
+ * owner, with that memory, and dead.
+ */
+static int op_pasid_vfork(struct fuzz *f)
+{
+	int status;
+	pid_t pid;
+
+	pid = vfork();
+	if (!pid)
+		_exit(-request(f, VFIO_IOMMU_PASID_REQUEST_ALLOC));
+	/* Another thread may have waited for it already. */
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		return -errno;
+	if (!WIFEXITED(status))
+		return -EINTR;
+	return WEXITSTATUS(status) == (__u8)-1 ? 1 : -WEXITSTATUS(status);
 }
 
 static int op_pasid_free(struct fuzz *f)
@@ -132,6 +153,7 @@ static int op_job(struct fuzz *f)
 const struct fuzz_op fuzz_pasid_ops[] = {
 	{ "pasid_alloc", 120, op_pasid_alloc, FUZZ_ANY },
 	{ "pasid_free", 80, op_pasid_free, FUZZ_ANY },
+	{ "pasid_vfork", 10, op_pasid_vfork, FUZZ_ANY },
 	{ "pasid_allow", 80, op_pasid_allow, FUZZ_VTEST },
 	{ "pasid_withdraw", 30, op_pasid_withdraw, FUZZ_VTEST },
 	{ "pasid_get", 40, op_pasid_get, FUZZ_VTEST },

@@ -51,6 +51,7 @@ void t1_exec_self(const char *how, const int *fds, unsigned int count)
 		snprintf(numbers[i], sizeof(numbers[i]), "%d", fds[i]);
 		argv[i + 2] = numbers[i];
 	}
-	execv("/proc/self/exe", argv);
+	/* That of the process is gone when its first thread has ended. */
+	execv("/proc/thread-self/exe", argv);
 	T1_ASSERT(!"exec");
 }

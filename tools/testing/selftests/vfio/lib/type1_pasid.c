@@ -10,6 +10,8 @@
 #include "type1.h"
 #include "type1_pasid.h"
 
+/* Ten seconds are promised; a machine may be busy. */
+#define MS_TO_GIVE_BACK	30000
 #define PARAMETER	"/sys/module/vfio_iommu_type1/parameters/pasids_per_group"
 
 static int request(struct t1_container *c, struct vfio_iommu_type1_pasid_request *req)
@@ -101,5 +103,33 @@ int __t1_pasids_per_group_set(unsigned int value)
 	if (dprintf(fd, "%u", value) < 0)
 		ret = -errno;
 	close(fd);
+	return ret;
+}
+
+long t1_pasids_left(struct t1_container *c)
+{
+	unsigned int ms;
+	long left = -1;
+
+	for (ms = 0; ms < MS_TO_GIVE_BACK; ms += 10) {
+		left = t1_told(c, "vfio-pasids");
+		if (!left)
+			break;
+		usleep(10000);
+	}
+	return left;
+}
+
+int t1_pasid_alloc_soon(struct t1_container *c, __u32 min, __u32 max)
+{
+	unsigned int ms;
+	int ret = -ETIMEDOUT;
+
+	for (ms = 0; ms < MS_TO_GIVE_BACK; ms += 10) {
+		ret = __t1_pasid_alloc(c, min, max);
+		if (ret != -ENOSPC && ret != -EPERM)
+			break;
+		usleep(10000);
+	}
 	return ret;
 }

@@ -69,19 +69,30 @@ void t1_stall_destroy(struct t1_stall *stall)
 	close(stall->uffd);
 }
 
-void t1_wait_blocked(const pid_t *tid)
+/* Of a thread of this process, as a letter of /proc */
+static void wait_for_state(pid_t tid, const char *state)
 {
 	char path[64], line[128];
 	int left = 30000;
 
-	while (!__atomic_load_n(tid, __ATOMIC_ACQUIRE))
-		usleep(1000);
-	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", *tid);
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
 	do {
 		T1_ASSERT(left--);
 		usleep(1000);
 		t1_read_file(path, line, sizeof(line));
-	} while (!strstr(line, ") D "));
+	} while (!strstr(line, state));
+}
+
+void t1_wait_blocked(const pid_t *tid)
+{
+	while (!__atomic_load_n(tid, __ATOMIC_ACQUIRE))
+		usleep(1000);
+	wait_for_state(*tid, ") D ");
+}
+
+void t1_wait_leader_gone(void)
+{
+	wait_for_state(getpid(), ") Z ");
 }
 
 static void *be_busy(void *arg)

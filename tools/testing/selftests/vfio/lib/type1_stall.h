@@ -42,5 +42,7 @@ int __t1_busy_begin(struct t1_busy *busy, struct t1_container *c, __u64 iova, __
 void t1_busy_end(struct t1_busy *busy);
 /* Until a thread of this process, which stores its id in @tid, waits for a lock */
 void t1_wait_blocked(const pid_t *tid);
+/* Until the first thread of this process has ended, by another one */
+void t1_wait_leader_gone(void);
 
 #endif

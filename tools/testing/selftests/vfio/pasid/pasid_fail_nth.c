@@ -7,6 +7,8 @@
  * Needs root and CONFIG_FAULT_INJECTION, CONFIG_FAILSLAB, CONFIG_FAIL_PAGE_ALLOC.
  */
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,6 +17,7 @@
 
 #include "../lib/type1.h"
 #include "../lib/type1_fail.h"
+#include "../lib/type1_fd.h"
 #include "../lib/type1_find.h"
 #include "../lib/type1_pasid.h"
 #include "../lib/type1_vtest.h"
@@ -52,11 +55,11 @@ FIXTURE_TEARDOWN(fail)
 	t1_container_close(&self->c);
 }
 
-/* The first one of a container, which makes it the caller's */
+/* The first one of a container, which makes it the caller's; or does not, when it fails then */
 TEST_F(fail, first_alloc)
 {
-	int nth, ret;
-	bool more;
+	int nth, ret, refused = 0;
+	bool more, claimed = false;
 
 	t1_for_each_failure(nth, more) {
 		variant->fail(nth);
@@ -65,14 +68,20 @@ TEST_F(fail, first_alloc)
 		if (ret < 0) {
 			EXPECT_EQ(-ENOMEM, ret);
 			EXPECT_EQ(0, t1_pasid_info(&self->c).used);
+			ret = __t1_pasid_free(&self->c, 1, LAST);
+			EXPECT_TRUE(ret == -ENOENT || (ret == -EPERM && !claimed));
+			claimed = ret == -ENOENT;
+			refused += !claimed;
 			continue;
 		}
 		ASSERT_EQ(5, ret);
 		ASSERT_EQ(0, ioctl(self->group->fd, VFIO_GROUP_UNSET_CONTAINER));
 		ASSERT_EQ(0, ioctl(self->group->fd, VFIO_GROUP_SET_CONTAINER, &self->c.fd));
 		ASSERT_EQ(0, ioctl(self->c.fd, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU));
+		claimed = false;
 	}
-	TH_LOG("%d allocations failed", nth - 2);
+	TH_LOG("%d allocations failed, %d before the claim", nth - 2, refused);
+	EXPECT_LT(0, refused);
 	EXPECT_LT(4, nth);
 	EXPECT_LT(nth, T1_MAX_NTH);
 }
@@ -107,28 +116,33 @@ TEST_F(fail, alloc_and_free)
 	EXPECT_EQ(2, nth);
 }
 
-TEST_F(fail, takeover)
+/* The first request after an exec is no exception: the owner is what it was before. */
+static int after_exec(int fd, void (*fail)(unsigned int nth))
 {
-	int nth, ret, status;
+	struct t1_container c = { .fd = fd };
+	int nth, ret, failures = 0;
 	bool more;
 
-	if (!fork())
-		_exit(__t1_pasid_alloc(&self->c, 5, 5) != 5);
-	wait(&status);
-	ASSERT_EQ(0, status);
-
+	T1_ASSERT_OK(__t1_fail_setup());
 	t1_for_each_failure(nth, more) {
-		variant->fail(nth);
-		ret = __t1_pasid_free(&self->c, 5, 5);
+		fail(nth);
+		ret = __t1_pasid_free(&c, 9, 9);
 		more = t1_failed();
-		if (ret == 1)
-			break;
-		EXPECT_EQ(-ENOMEM, ret);
-		EXPECT_EQ(1, t1_pasid_info(&self->c).used);
+		T1_ASSERT(ret == -ENOENT || (ret == -ENOMEM && more));
+		failures += ret == -ENOMEM;
+		T1_ASSERT(t1_pasid_info(&c).used == 1);
 	}
-	EXPECT_EQ(1, ret);
-	EXPECT_LT(1, nth);
-	EXPECT_EQ(0, t1_pasid_info(&self->c).used);
+	T1_ASSERT(failures && nth < T1_MAX_NTH);
+	T1_ASSERT(__t1_pasid_free(&c, 5, 5) == 1);
+	return 0;
+}
+
+TEST_F(fail, exec)
+{
+	const char *how = variant->fail == t1_fail_nth ? "--one" : "--rest";
+
+	T1_IN_CHILD(t1_pasid_alloc(&self->c, 5, 5);
+		    t1_exec_self(how, &self->c.fd, 1));
 }
 
 TEST_F(fail, info)
@@ -230,6 +244,14 @@ TEST_F(fail, set_iommu)
 	TH_LOG("%d allocations failed, %d calls", nth - 2, failures);
 	EXPECT_LT(0, failures);
 	EXPECT_LT(nth, T1_MAX_NTH);
+}
+
+__attribute__((constructor)) static void check_for_exec(int argc, char **argv)
+{
+	if (argc == 3 && !strcmp(argv[1], "--one"))
+		_exit(after_exec(atoi(argv[2]), t1_fail_nth));
+	if (argc == 3 && !strcmp(argv[1], "--rest"))
+		_exit(after_exec(atoi(argv[2]), t1_fail_from));
 }
 
 TEST_HARNESS_MAIN

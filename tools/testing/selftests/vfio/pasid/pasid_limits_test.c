@@ -3,16 +3,12 @@
  * How many PASIDs there are for whom: quota by groups, the module's parameter,
  * the cgroup's limit. Most of it takes root, to change these.
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <limits.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -113,72 +109,10 @@ TEST_F(limits, failure_frees_nothing)
 }
 
 /*
- * That a process has executed another program counts from its first request that is not
- * refused: until then its containers are there for who still has its old memory.
+ * A call whose result cannot be stored has made the container the caller's, with the
+ * share of its groups, until they go.
  */
-static struct before_exec {
-	struct t1_container *c;
-	int go[2], freed[2];
-} before_exec;
-
-static int free_when_told(void *arg)
-{
-	int go = before_exec.go[0], freed = before_exec.freed[1], ret, fd;
-
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	/* Nothing that the next test wants for itself */
-	for (fd = 3; fd < 1024; fd++)
-		if (fd != before_exec.c->fd && fd != go && fd != freed)
-			close(fd);
-	T1_ASSERT(read(go, &ret, 1) == 1);
-	ret = __t1_pasid_free(before_exec.c, 1, LAST);
-	close(before_exec.c->fd);
-	T1_ASSERT(write(freed, &ret, sizeof(ret)) == sizeof(ret));
-	return 0;
-}
-
-static int refused_after_exec(int fd, int go, int freed)
-{
-	struct t1_container other = { .fd = fd };
-	int ret;
-
-	T1_ASSERT(__t1_pasid_alloc(&other, 1, LAST) == -EDQUOT);
-	T1_ASSERT(write(go, "", 1) == 1);
-	T1_ASSERT(read(freed, &ret, sizeof(ret)) == sizeof(ret));
-	T1_ASSERT(ret == 1);
-	return 0;
-}
-
-static void exec_refused(struct t1_container *c, struct t1_container *other)
-{
-	static char stack[65536];
-
-	before_exec.c = c;
-	T1_ASSERT(!pipe(before_exec.go) && !pipe(before_exec.freed));
-	t1_pasid_alloc(c, 1, LAST);
-	T1_ASSERT(clone(free_when_told, stack + sizeof(stack), CLONE_VM | SIGCHLD, NULL) > 0);
-	t1_exec_self("--exec", (int[]) { other->fd, before_exec.go[1], before_exec.freed[0] }, 3);
-}
-
-TEST_F(limits, refused_after_exec)
-{
-	struct t1_container other;
-	struct t1_group *second;
-
-	t1_container_open(&other);
-	second = get_group(&other, self->second_id);
-	T1_IN_CHILD(T1_ASSERT(t1_pasid_alloc_all(&other, 1, LAST) == PER_GROUP));
-	ASSERT_EQ(0, __t1_pasids_per_group_set(1));
-	T1_IN_CHILD(exec_refused(&self->container, &other));
-	t1_group_put(second);
-	t1_container_close(&other);
-}
-
-/*
- * While a call of another thread waits for user memory, or after it has failed,
- * there is no more to be had than before.
- */
-TEST_F(limits, no_quota_for_a_failing_call)
+TEST_F(limits, result_not_stored)
 {
 	struct vfio_iommu_type1_pasid_request *req;
 	struct t1_container other;
@@ -196,9 +130,10 @@ TEST_F(limits, no_quota_for_a_failing_call)
 	ASSERT_EQ(PER_GROUP, t1_pasid_alloc_all(&self->container, 1, LAST));
 	EXPECT_EQ(-1, ioctl(other.fd, VFIO_IOMMU_PASID_REQUEST, req));
 	EXPECT_EQ(EFAULT, errno);
-	EXPECT_EQ(PER_GROUP, t1_pasid_alloc_all(&self->container, 1, LAST));
+	EXPECT_EQ(1, t1_told(&other, "vfio-pasids"));
+	EXPECT_EQ(PER_GROUP - 1, t1_pasid_alloc_all(&self->container, 1, LAST));
 
-	/* The group goes, and its share with it. */
+	/* What is beyond the share of the group that is left, the newest first */
 	t1_group_put(second);
 	t1_container_close(&other);
 	EXPECT_EQ(PER_GROUP, t1_pasid_info(&self->container).used);
@@ -263,54 +198,6 @@ TEST_F(limits, moving_groups)
 		second = get_group(c, self->second_id);
 	}
 	t1_group_put(second);
-}
-
-/*
- * A takeover moves the groups' share as well. First the container without
- * PASIDs: what the old owner had in the other one beyond its share is lost.
- */
-TEST_F(limits, takeover)
-{
-	struct t1_container *c = &self->container, other;
-	struct t1_group *second;
-	int status;
-
-	t1_container_open(&other);
-	second = get_group(&other, self->second_id);
-	if (!fork()) {
-		t1_pasid_alloc(&other, 100, 100);
-		T1_ASSERT(__t1_pasid_free(&other, 100, 100) == 1);
-		T1_ASSERT(t1_pasid_alloc_all(c, 1, LAST) == 2 * PER_GROUP);
-		_exit(0);
-	}
-	wait(&status);
-	ASSERT_EQ(0, status);
-
-	EXPECT_EQ(PER_GROUP, t1_pasid_alloc_all(&other, 1, LAST));
-	EXPECT_EQ(2 * PER_GROUP, t1_pasid_info(c).quota);
-	EXPECT_EQ(2 * PER_GROUP, t1_pasid_info(c).used);
-	EXPECT_EQ(-EDQUOT, __t1_pasid_alloc(c, 1, LAST));
-	EXPECT_EQ(2 * PER_GROUP, __t1_pasid_free(c, 1, LAST));
-	t1_group_put(second);
-	t1_container_close(&other);
-}
-
-/* PASIDs that do not fit, as the parameter was lowered, stay where they are. */
-TEST_F(limits, takeover_that_does_not_fit)
-{
-	struct t1_container *c = &self->container;
-	int status;
-
-	if (!fork())
-		_exit(t1_pasid_alloc_all(c, 1, LAST) != PER_GROUP);
-	wait(&status);
-	ASSERT_EQ(0, status);
-
-	ASSERT_EQ(0, __t1_pasids_per_group_set(PER_GROUP - 1));
-	EXPECT_EQ(-EDQUOT, __t1_pasid_alloc(c, 1, LAST));
-	EXPECT_EQ(-EDQUOT, __t1_pasid_free(c, 1, LAST));
-	ASSERT_EQ(0, __t1_pasids_per_group_set(PER_GROUP));
-	EXPECT_EQ(PER_GROUP, __t1_pasid_free(c, 1, LAST));
 }
 
 /* All the PASIDs that there are, and the end of it without a stall */
@@ -401,16 +288,11 @@ TEST_F(limits, cgroup)
 	wait(&status);
 	EXPECT_EQ(0, status);
 
-	/* Also when its processes and the directory are gone. */
+	/* It comes back with the PASID when the process is gone. */
+	EXPECT_EQ(0, t1_pasids_left(c));
+	EXPECT_EQ(0, read_key(CGROUP "2/misc.current", "pasid"));
 	EXPECT_EQ(0, rmdir(CGROUP "1"));
 	EXPECT_EQ(0, rmdir(CGROUP "2"));
-	EXPECT_EQ(1, __t1_pasid_free(c, 1, LAST));
-}
-
-__attribute__((constructor)) static void check_for_exec(int argc, char **argv)
-{
-	if (argc == 5 && !strcmp(argv[1], "--exec"))
-		_exit(refused_after_exec(atoi(argv[2]), atoi(argv[3]), atoi(argv[4])));
 }
 
 TEST_HARNESS_MAIN

@@ -3,8 +3,9 @@
  * Threads allocate PASIDs, tell devices to use them, let them, and take them away
  * again, in random order, while others reset the devices, remap the memory and hold
  * the container's lock. Each thread has PASIDs of its own, so it knows what has to
- * come of each call. The seed is printed; VFIO_TEST_SEED replays it, as far as
- * threads can be replayed, and VFIO_TEST_SECONDS changes the time (20).
+ * come of each call. Children try to do the same, and are refused. The seed is
+ * printed; VFIO_TEST_SEED replays it, as far as threads can be replayed, and
+ * VFIO_TEST_SECONDS changes the time (20).
  *
  * Fails on stock 6.1: there are no PASIDs.
  */
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -157,19 +159,38 @@ static void *work(void *arg)
 	return NULL;
 }
 
+/* A child has the files and is not the owner. */
+static void be_refused(struct shared *s, int d)
+{
+	int status;
+	pid_t pid;
+
+	pid = fork();
+	if (!pid) {
+		T1_ASSERT(__t1_pasid_alloc(&s->c, 1, WORKERS * PASIDS) == -EPERM);
+		T1_ASSERT(__t1_pasid_free(&s->c, 1, WORKERS * PASIDS) == -EPERM);
+		T1_ASSERT(__t1_pasid_allow(&s->dev[d], WORKERS * PASIDS + 1, IOVA, SIZE) == -EPERM);
+		_exit(0);
+	}
+	T1_ASSERT(waitpid(pid, &status, 0) == pid && !status);
+}
+
 /* Gets in the way of all others */
 static void disturb(struct shared *s, unsigned int *seed)
 {
-	struct t1_vtest *dev = &s->dev[rand_r(seed) % DEVICES];
+	int d = rand_r(seed) % DEVICES;
 	struct t1_busy busy;
 
-	switch (rand_r(seed) % 3) {
+	switch (rand_r(seed) % 4) {
 	case 0:
-		T1_ASSERT(!ioctl(dev->fd, VFIO_DEVICE_RESET));
+		T1_ASSERT(!ioctl(s->dev[d].fd, VFIO_DEVICE_RESET));
 		break;
 	case 1:
 		t1_unmap(&s->c, IOVA, SIZE);
 		t1_map(&s->c, s->ram, IOVA, SIZE, T1_RW);
+		break;
+	case 2:
+		be_refused(s, d);
 		break;
 	default:
 		if (!__t1_busy_begin(&busy, &s->c, IOVA, SIZE)) {
@@ -192,6 +213,8 @@ static void open_shared(struct shared *s)
 	s->ram = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	T1_ASSERT(s->ram != MAP_FAILED);
 	t1_map(&s->c, s->ram, IOVA, SIZE, T1_RW);
+	/* The container is this process' from the start. */
+	t1_pasid_alloc(&s->c, WORKERS * PASIDS + 1, WORKERS * PASIDS + 1);
 }
 
 static void close_shared(struct shared *s)

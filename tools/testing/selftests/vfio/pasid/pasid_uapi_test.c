@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "../../kselftest_harness.h"
@@ -225,23 +226,49 @@ TEST_F(pasid, bad_addresses)
 	req.argsz = sizeof(req);
 	memcpy(area, &req, sizeof(req));
 	ASSERT_EQ(0, mprotect(area, PAGE, PROT_READ));
+	EXPECT_EQ(0, t1_pasid_info(&self->container).used);
+	EXPECT_EQ(-EFAULT, call(&self->container, area));
+
+	/* Only what cannot be stored has been done nevertheless. */
+	EXPECT_EQ(1, t1_pasid_info(&self->container).used);
+	EXPECT_EQ(-ENOSPC, __t1_pasid_alloc(&self->container, 3, 3));
+	ASSERT_EQ(0, mprotect(area, PAGE, PROT_READ | PROT_WRITE));
+	req.flags = FREE;
+	memcpy(area, &req, sizeof(req));
+	ASSERT_EQ(0, mprotect(area, PAGE, PROT_READ));
 	EXPECT_EQ(-EFAULT, call(&self->container, area));
 	EXPECT_EQ(0, t1_pasid_info(&self->container).used);
 	EXPECT_EQ(3, __t1_pasid_alloc(&self->container, 3, 3));
 	munmap(area, PAGE);
 }
 
-/* Who asks first has the container, and nothing else after a failure. */
-TEST_F(pasid, failed_first_call)
+/* What is wrong in several ways fails with the first of these errors. */
+TEST_F(pasid, order_of_errors)
 {
-	int status;
+	struct vfio_iommu_type1_pasid_request req = {
+		.argsz = sizeof(req) - 1, .flags = ALLOC | FREE, .min = 5, .max = 4,
+	};
+	struct t1_container *c = &self->container, bare;
+	unsigned int quota = t1_pasids_per_group();
 
-	EXPECT_EQ(-ENOENT, __t1_pasid_free(&self->container, 1, LAST));
-	EXPECT_EQ(0, t1_pasid_info(&self->container).used);
-	if (!fork())
-		_exit(__t1_pasid_alloc(&self->container, 1, LAST) != -EPERM);
-	wait(&status);
-	EXPECT_EQ(0, status);
+	t1_container_open(&bare);
+	EXPECT_EQ(-ENODEV, call(&bare, NULL));
+	t1_container_close(&bare);
+	EXPECT_EQ(-EINVAL, call(c, &req));
+	req.argsz++;
+	EXPECT_EQ(-EINVAL, call(c, &req));
+	req.flags = FREE;
+	EXPECT_EQ(-EINVAL, call(c, &req));
+	req.max = 5;
+	EXPECT_EQ(-EPERM, call(c, &req));
+
+	/* Once it is the caller's */
+	ASSERT_EQ(5, __t1_pasid_alloc(c, 5, 5));
+	ASSERT_EQ(quota - 1, t1_pasid_alloc_all(c, 1, LAST));
+	T1_IN_CHILD(T1_ASSERT(__t1_pasid_alloc(c, 5, 5) == -EPERM));
+	EXPECT_EQ(-EDQUOT, __t1_pasid_alloc(c, 5, 5));
+	EXPECT_EQ(1, __t1_pasid_free(c, quota, quota));
+	EXPECT_EQ(-ENOSPC, __t1_pasid_alloc(c, 5, 5));
 }
 
 TEST_F(pasid, without_a_group)
@@ -265,7 +292,7 @@ TEST_F(pasid, detach)
 	ASSERT_EQ(0, ioctl(self->group->fd, VFIO_GROUP_SET_CONTAINER, &c->fd));
 	ASSERT_EQ(0, ioctl(c->fd, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU));
 	EXPECT_EQ(0, t1_pasid_info(c).used);
-	EXPECT_EQ(-ENOENT, __t1_pasid_free(c, 5, 5));
+	EXPECT_EQ(-EPERM, __t1_pasid_free(c, 5, 5));
 	EXPECT_EQ(5, __t1_pasid_alloc(c, 5, 5));
 }
 

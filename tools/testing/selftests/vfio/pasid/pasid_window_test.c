@@ -5,15 +5,16 @@
  * drivers/vfio/pasid.c, pasid_use.c or drivers/iommu/pasid_pool.c, or to the first
  * patch of the series. What was changed, to see the test fail:
  *
- *	last_group_goes_while_allocating  ALLOC without vfio_pasid_container.lock
+ *	last_group_goes_while_allocating  ALLOC without vfio_pasid_owner.lock
  *	last_group_goes_before_request	  vfio_backend_put() before the ioctl
- *	fdinfo_while_last_group_goes	  vfio_pasid_show() with vfio_pasid_container.lock
- *	takeover_after_exit		  no mmgrab()
- *	two_takeovers			  a takeover without vfio_pasid_owners_lock
- *	two_requests_after_exec		  vfio_pasid_claim_locked() without its first look
+ *	fdinfo_while_last_group_goes	  vfio_pasid_show() with vfio_pasid_owner.lock
+ *	claim_while_owner_goes		  the container is nobody's before its PASIDs are free
+ *	last_group_goes_while_owner_goes  vfio_pasid_reap() without vfio_pasid_owner.lock
+ *	two_claims			  no second look for an owner with a fresh one at hand
+ *	two_requests_after_exec		  the same
+ *	free_before_reference		  pasid_get() finds what is not live
  *	free_while_allowing		  the worker without vfio_pasid_uses.lock
- *	free_at_reference		  vfio_pasid_use_get() without vfio_pasid_users_lock
- *	number_while_device_stops	  pasid_put_sync() before pasid_revoke()
+ *	number_while_device_stops	  pasid_put() before pasid_revoke()
  *	free_while_withdrawing		  the same
  *	lookup_after_last_put		  pasid_find() finds what is not live
  *	device_goes_before_worker	  no cancel_work_sync()
@@ -21,6 +22,7 @@
  * Fails on stock 6.1, which has none of these functions.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -72,7 +74,7 @@ FIXTURE_TEARDOWN(window)
 	t1_container_close(&self->c);
 	munmap(self->ram, T1_PAGE);
 	__t1_pasid_free(&self->other, PASID, PASID);
-	EXPECT_EQ(PASID, __t1_pasid_alloc(&self->other, PASID, PASID));
+	EXPECT_EQ(PASID, t1_pasid_alloc_soon(&self->other, PASID, PASID));
 	t1_vtest_close(&self->other_dev);
 	t1_container_close(&self->other);
 }
@@ -95,6 +97,23 @@ static void detach(void *dev)
 static void free_it(void *c)
 {
 	T1_ASSERT(__t1_pasid_free(c, PASID, PASID) == 1);
+}
+
+/* In a process of its own, which is gone then */
+static void own_and_die(void *c)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		t1_pasid_alloc(c, PASID, PASID);
+		_exit(0);
+	}
+	T1_ASSERT(waitpid(pid, NULL, 0) == pid);
+}
+
+static void be_refused(void *c)
+{
+	T1_ASSERT(__t1_pasid_alloc(c, PASID, PASID) == -EPERM);
 }
 
 /* When it is overtaken by the free, it fails. */
@@ -155,34 +174,61 @@ TEST_F(window, fdinfo_while_last_group_goes)
 	struct t1_race race;
 
 	t1_pasid_alloc(&self->c, PASID, PASID);
-	t1_race_begin_free(&race, "pasid_pool_destroy", "", detach, &self->dev);
+	t1_race_begin_free(&race, "pasid_pool_trim", "", detach, &self->dev);
 	EXPECT_EQ(1, t1_told(&self->c, "vfio-pasids"));
 	EXPECT_TRUE(t1_race_overtaken());
 	t1_race_end(&race);
 	t1_vtest_open(&self->dev, &self->c, self->name);
 }
 
-/* The owner's mm is looked at, so it is kept, long after the process is gone. */
-TEST_F(window, takeover_after_exit)
-{
-	T1_IN_CHILD(t1_pasid_alloc(&self->c, PASID, PASID));
-	EXPECT_EQ(-ENOSPC, __t1_pasid_alloc(&self->other, PASID, PASID));
-	EXPECT_EQ(1, __t1_pasid_free(&self->c, PASID, PASID));
-}
-
-/* One owner for each mm, though two containers come to it at the same time. */
-TEST_F(window, two_takeovers)
+/* Who wants the container of an owner that is gone gets it when nothing is left in it. */
+TEST_F(window, claim_while_owner_goes)
 {
 	struct t1_race race;
 
-	T1_IN_CHILD(t1_pasid_alloc(&self->c, PASID, PASID));
-	t1_race_begin(&race, "pasid_pool_move", "", free_it, &self->c);
-	EXPECT_EQ(PASID + 1, __t1_pasid_alloc(&self->other, PASID + 1, PASID + 1));
+	t1_race_begin_free_work(&race, "pasid_pool_destroy", own_and_die, &self->c);
+	EXPECT_EQ(-EPERM, __t1_pasid_alloc(&self->c, PASID + 1, PASID + 1));
+	EXPECT_EQ(-EPERM, __t1_pasid_free(&self->c, PASID, PASID));
+	EXPECT_EQ(-ENOSPC, __t1_pasid_alloc(&self->other, PASID, PASID));
+	EXPECT_TRUE(t1_race_overtaken());
+	t1_race_end(&race);
+	EXPECT_EQ(PASID + 1, t1_pasid_alloc_soon(&self->c, PASID + 1, PASID + 1));
+	EXPECT_EQ(1, t1_told(&self->c, "vfio-pasids"));
+}
+
+/* Either takes the PASIDs back, the other one waits, and finds nothing to do. */
+TEST_F(window, last_group_goes_while_owner_goes)
+{
+	struct t1_race race;
+
+	t1_race_begin_work(&race, "pasid_pool_destroy", own_and_die, &self->c);
+	t1_vtest_close(&self->dev);
 	EXPECT_FALSE(t1_race_overtaken());
 	t1_race_end(&race);
-	EXPECT_EQ(2 * t1_pasids_per_group(), t1_pasid_info(&self->c).quota);
-	EXPECT_EQ(1, t1_pasid_info(&self->c).used);
-	EXPECT_EQ(1, __t1_pasid_free(&self->other, PASID + 1, PASID + 1));
+	EXPECT_EQ(PASID, __t1_pasid_alloc(&self->other, PASID, PASID));
+	t1_vtest_open(&self->dev, &self->c, self->name);
+}
+
+/* An owner is made ready before it is known whether the container is still nobody's. */
+TEST_F(window, two_claims)
+{
+	struct t1_race race;
+	pid_t pid;
+
+	t1_race_begin_free(&race, "pasid_owner_init", "", be_refused, &self->c);
+	pid = fork();
+	if (!pid) {
+		t1_pasid_alloc(&self->c, PASID, PASID);
+		for (;;)
+			pause();
+	}
+	while (!t1_told(&self->c, "vfio-pasids"))
+		usleep(1000);
+	EXPECT_TRUE(t1_race_overtaken());
+	t1_race_end(&race);
+	ASSERT_EQ(0, kill(pid, SIGKILL));
+	ASSERT_EQ(pid, waitpid(pid, NULL, 0));
+	EXPECT_EQ(PASID, t1_pasid_alloc_soon(&self->other, PASID, PASID));
 }
 
 /* With the first request after an exec come all containers, also while one is asked. */
@@ -228,30 +274,16 @@ TEST_F(window, free_while_allowing)
 	expect_unused();
 }
 
-/* Any container of the owner frees it. Here the device has no reference yet. */
+/* Any container of the owner frees it. Here the device is not linked to it yet. */
 TEST_F(window, free_before_reference)
 {
 	struct t1_race race;
 
 	t1_pasid_alloc(&self->c, PASID, PASID);
-	t1_race_begin_free(&race, "vfio_pasid_use_get", "", allow, &self->dev);
+	t1_pasid_alloc(&self->other, PASID + 1, PASID + 1);
+	t1_race_begin_free(&race, "pasid_get", "", allow, &self->dev);
 	EXPECT_EQ(1, __t1_pasid_free(&self->other, PASID, PASID));
 	EXPECT_TRUE(t1_race_overtaken());
-	t1_race_end(&race);
-	expect_unused();
-}
-
-/* Here it has one, which the notifier cannot see yet, and waits for. */
-TEST_F(window, free_at_reference)
-{
-	struct t1_race race;
-
-	if (access("/proc/lockdep", F_OK))
-		SKIP(return, "without CONFIG_PROVE_LOCKING nothing is called there");
-	t1_pasid_alloc(&self->c, PASID, PASID);
-	t1_race_begin(&race, "lock_release", "pasid_get", allow, &self->dev);
-	EXPECT_EQ(1, __t1_pasid_free(&self->other, PASID, PASID));
-	EXPECT_FALSE(t1_race_overtaken());
 	t1_race_end(&race);
 	expect_unused();
 }
@@ -295,7 +327,6 @@ TEST_F(window, lookup_after_last_put)
 	t1_pasid_alloc(&self->c, PASID, PASID);
 	t1_race_begin_free(&race, "ioasid_free", "", free_it, &self->c);
 	EXPECT_EQ(-ENOSPC, __t1_pasid_alloc(&self->other, PASID, PASID));
-	/* By its own container it would wait for the free, which has that one's lock */
 	EXPECT_EQ(-ENOENT, __t1_pasid_free(&self->other, PASID, PASID));
 	EXPECT_EQ(-ENOENT, __t1_pasid_allow(&self->other_dev, PASID, IOVA, T1_PAGE));
 	EXPECT_TRUE(t1_race_overtaken());
