@@ -64,6 +64,7 @@ choose_lists()
 	APT=(-o Dir::Etc::sourcelist="$dir/sources.list" -o Dir::Etc::sourceparts=/dev/null
 		-o Dir::Etc::preferences=/dev/null -o Dir::Etc::preferencesparts=/dev/null
 		-o Dir::State::lists="$dir/lists" -o Dir::Cache="$dir" -o Acquire::Languages=none
+		-o Dir::Cache::pkgcache=pkgcache.bin -o Dir::Cache::srcpkgcache=srcpkgcache.bin
 		-o APT::Default-Release= -o APT::Sandbox::User=root -o APT::Update::Error-Mode=any)
 	update_lists "$dir"
 }
