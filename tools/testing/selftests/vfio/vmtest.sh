@@ -151,6 +151,36 @@ module_files() {
 	tr ' ' '\n' <<<"${line/:/}" | sed '/^$/d' | tac
 }
 
+# The release of a bzImage: its header has "HdrS" at 514, and at 526 the offset of a string
+# that begins with it. Nothing for another kind of image.
+kernel_release() {
+	local offset string
+	[[ $(od -An -tx4 -j 514 -N 4 "$kernel") == *53726448 ]] || return 0
+	offset=$(od -An -tu2 -j 526 -N 2 "$kernel")
+	read -r string _ < <(tail -c +$((offset + 513)) "$kernel" | head -c 200 | tr '\0' '\n')
+	echo "$string"
+}
+
+# The release that the modules were built for, from one of them
+modules_release() {
+	local file
+	file=$(sed -n '1s/:.*//p' "$modules/modules.dep")
+	[[ $file ]] || return 0
+	case $file in
+	*.xz) xz -dc "$modules/$file" ;;
+	*.zst) zstd -qdc "$modules/$file" ;;
+	*) cat "$modules/$file" ;;
+	esac | tr '\0' '\n' | sed -n 's/^vermagic=\([^ ]*\) .*/\1/p'
+}
+
+check_releases() {
+	local ours theirs
+	ours=$(kernel_release)
+	theirs=$(modules_release)
+	[[ ! $ours || ! $theirs || $ours == "$theirs" ]] ||
+		die "the kernel is $ours and the modules are for $theirs: name those of one build with -k and -m"
+}
+
 # A few modules (on distribution kernels), busybox and the init script.
 make_initramfs() {
 	local root=$run/initramfs name file copy
@@ -332,6 +362,7 @@ kernel_reports() {
 	grep -aE -A40 -m3 "$reports" "$run/console" | tr -d '\r' >&2
 }
 
+check_releases
 make_initramfs
 write_job "$@"
 qemu_arguments

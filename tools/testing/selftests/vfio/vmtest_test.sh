@@ -170,6 +170,22 @@ test_layer() {
 	expect "which" says "$tmp/no-layer"
 }
 
+# Before a machine is booted
+test_mixed_builds() {
+	local modules=$tmp/other/lib/modules/5.0.0-other
+	mkdir -p "$modules/kernel"
+	echo "kernel/other.ko:" >"$modules/modules.dep"
+	printf 'license=GPL\0vermagic=5.0.0-other SMP mod_unload \0' >"$modules/kernel/other.ko"
+	vm -m "$modules" -- true
+	expect "status" returned 126
+	expect "the reason" says '^vmtest: the kernel is .* and the modules are for 5\.0\.0-other: name'
+	expect "no more" test "$(wc -l <"$tmp/err")" == 1
+	xz "$modules/kernel/other.ko"
+	sed -i 's/\.ko/&.xz/' "$modules/modules.dep"
+	vm -m "$modules" -- true
+	expect "compressed" says 'for 5\.0\.0-other: name'
+}
+
 # Stopped from outside, as nothing in the machine can make all of it stand still.
 test_stands_still() {
 	local pid qemu begin
