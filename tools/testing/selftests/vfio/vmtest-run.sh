@@ -19,7 +19,7 @@ port() { # name of the virtio-serial port
 finish() { # exit status
 	echo "exit $1" >&9
 	exec 9>&-
-	reboot -f
+	busybox reboot -f
 }
 
 exec 9>"/dev/$(port status)"
