@@ -141,8 +141,11 @@ esac
 # What nobody has brought to each base yet
 case $BASE:${0##*/} in
 "$DEFAULT_BASE":*) ;;
-*:bench | *:build | *:check | *:coverage | *:cross | *:deb | *:docs | *:kernel-deb | *:kunit | *:lint | *:nightly)
-	die "'${0##*/}' is there for base $DEFAULT_BASE only: with base $BASE, choose apply, series, modules, run, stock, bisect-check or refresh" ;;
+*:bench | *:build | *:check | *:coverage | *:cross | *:docs | *:kernel-deb | *:kunit | *:lint | *:nightly)
+	die "'${0##*/}' is there for base $DEFAULT_BASE only: with base $BASE, choose apply, series, modules, deb, run, stock, bisect-check or refresh" ;;
+*:deb)
+	[[ -f packaging/$BASE/dkms.conf ]] ||
+		die "there is no package for base $BASE yet: choose apply, series, modules, run, stock, bisect-check or refresh" ;;
 esac
 
 # patch_list SOURCE: the patches in their order, each TOPIC/NAME; with TOPIC, only that

@@ -45,7 +45,9 @@ for base in $(cd patches && printf '%s\n' */series | cut -d/ -f1); do
 		passes "changes no file" test -z "$(git status --porcelain)"
 	fi
 	[[ $base != 6.1 ]] || continue
-	refuses "what is missing for base $base" "'deb' is there for base 6.1 only" scripts/deb
+	refuses "what is missing for base $base" "'bench' is there for base 6.1 only" scripts/bench
+	[[ -f packaging/$base/dkms.conf ]] ||
+		refuses "a package for base $base" "there is no package for base $base yet" scripts/deb
 	passes "its tests build" scripts/kselftests
 	if ! kernel=$(scripts/lib/debian-kernel 2>/dev/null) || [[ $kernel != "$base".* ]]; then
 		skip "modules for Debian's kernel $base" "apt does not know it"
