@@ -33,12 +33,12 @@ update_lists()
 	exec {lock}<&-
 }
 
-# Where the system's sources get Debian from
+# mirror LABEL: where the system's sources get Debian from, or Debian-Security
 mirror()
 {
 	# shellcheck disable=SC2016	# apt expands it
 	apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' \
-		'Label: Debian' 2>/dev/null | sed -n '/^[a-z]*:/p' | sed -n 1p
+		"Label: $1" 2>/dev/null | sed -n '/^[a-z]*:/p' | sed -n 1p
 }
 
 choose_lists()
@@ -48,7 +48,7 @@ choose_lists()
 	if ! suites >/dev/null || known; then
 		return 0
 	fi
-	uri=$(mirror)
+	uri=$(mirror Debian)
 	if [[ ! $uri || ! -r $keyring ]]; then
 		note "no lists of $(suites | paste -sd' '): apt has no source of Debian's, or $keyring is missing"
 		return 0

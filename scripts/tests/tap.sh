@@ -69,6 +69,38 @@ fake()
 	chmod 755 "$work/bin/$1"
 }
 
+# in_overlay ROOT COMMAND...: in a chroot to a copy-on-write view of a root, which has this
+# host's devices, the cache, and $work and the checkout at their places. What the command
+# writes elsewhere is in $work/upper, and the next one sees it.
+in_overlay()
+{
+	local binds=(/dev /proc "$VFIO_SERIES_CACHE" "$work" "$here")
+
+	mkdir -p "$work/upper" "$work/work" "$work/root"
+	# shellcheck disable=SC2016	# for the other shell
+	unshare -m bash -c '
+		set -e
+		work=$1 lower=$2 count=$3
+		shift 3
+		mount -t overlay -o "lowerdir=$lower,upperdir=$work/upper,workdir=$work/work" overlay "$work/root"
+		for dir in "${@:1:count}"; do
+			mkdir -p "$work/root$dir"
+			mount --bind "$dir" "$work/root$dir"
+		done
+		exec chroot "$work/root" "${@:count + 1}"' bash "$work" "$1" ${#binds[@]} "${binds[@]}" "${@:2}"
+}
+
+# Each check of dkms.sh has left its name, status and output.
+dkms_results()
+{
+	local check
+
+	for check in "$work/upper/checks/"*; do
+		result "$(<"$check/status")" "$(<"$check/name")" "$(<"$check/output")"
+	done
+	passes "all of this was looked at" test -e "$work/upper/checks-done" || cat "$work/log"
+}
+
 (cd "$here" && git ls-files -co --exclude-standard -z | while IFS= read -r -d '' file; do
 	[[ ! -f $file ]] || printf '%s\0' "$file"
 done | tar -c --null -T -) | tar -x -C "$work/repo"
