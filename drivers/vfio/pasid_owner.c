@@ -20,8 +20,9 @@
  * QEMU updates itself like that, and keeps its files. A process that shared the
  * old mm is nobody from then on.
  *
- * An owner is gone when its process is dead and its mm has no users. The process
- * could exec as long as it lives, and whoever has the mm is the owner. There is
+ * An owner is gone when its process is dead, which includes that tracers of its
+ * threads have been told, and its mm has no users. The process could exec as long
+ * as it lives, and whoever has the mm is the owner. There is
  * no order between the two: a wait queue of the pid tells of the first, an MMU
  * notifier of the second, and both do no more than queue the one work that looks
  * for owners that are gone. Nobody polls. To register the notifier takes
@@ -61,6 +62,7 @@
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
+#include <linux/wait_bit.h>
 #include <linux/workqueue.h>
 
 #include "pasid.h"
@@ -82,6 +84,9 @@ static DEFINE_SPINLOCK(vfio_pasid_owners_lock);
 /* Both under vfio_pasid_owners_lock */
 static LIST_HEAD(vfio_pasid_owners);
 static unsigned int vfio_pasids_per_group = 1000;
+
+/* Of struct vfio_pasid_mm, also those that SRCU is still to free */
+static atomic_t vfio_pasid_mms = ATOMIC_INIT(0);
 
 static void vfio_pasid_reap(struct work_struct *work);
 static DECLARE_WORK(vfio_pasid_reap_work, vfio_pasid_reap);
@@ -110,12 +115,17 @@ static struct mmu_notifier *vfio_pasid_mm_alloc(struct mm_struct *mm)
 {
 	struct vfio_pasid_mm *new = kzalloc(sizeof(*new), VFIO_GFP_USER);
 
-	return new ? &new->notifier : ERR_PTR(-ENOMEM);
+	if (!new)
+		return ERR_PTR(-ENOMEM);
+	atomic_inc(&vfio_pasid_mms);
+	return &new->notifier;
 }
 
 static void vfio_pasid_mm_free(struct mmu_notifier *notifier)
 {
 	kfree(vfio_pasid_mm_of(notifier));
+	if (atomic_dec_and_test(&vfio_pasid_mms))
+		wake_up_var(&vfio_pasid_mms);
 }
 
 static const struct mmu_notifier_ops vfio_pasid_mm_ops = {
@@ -624,6 +634,9 @@ void vfio_pasid_exit(void)
 {
 	/* It may have the last reference to an owner */
 	flush_work(&vfio_pasid_reap_work);
+	/* SRCU frees by a function of this module, on any CPU, with BH disabled */
+	wait_var_event(&vfio_pasid_mms, !atomic_read(&vfio_pasid_mms));
+	synchronize_rcu();
 	/* The end of an mm may still be queueing the work */
 	mmu_notifier_synchronize();
 	cancel_work_sync(&vfio_pasid_reap_work);

@@ -17,7 +17,7 @@ struct vfio_pasid_mm;
 
 /**
  * struct vfio_pasid_owner - whom containers belong to
- * @kref: see the head of this file
+ * @kref: see the head of pasid_owner.c
  * @lock: serialises what is done to the pools of @pasids
  * @pasids: the containers' pools belong to it; has its own lock
  * @tgid: process that asked first; constant

@@ -325,6 +325,7 @@ TEST_F(window, lookup_after_last_put)
 	struct t1_race race;
 
 	t1_pasid_alloc(&self->c, PASID, PASID);
+	t1_pasid_alloc(&self->other, PASID + 1, PASID + 1);
 	t1_race_begin_free(&race, "ioasid_free", "", free_it, &self->c);
 	EXPECT_EQ(-ENOSPC, __t1_pasid_alloc(&self->other, PASID, PASID));
 	EXPECT_EQ(-ENOENT, __t1_pasid_free(&self->other, PASID, PASID));
