@@ -1,109 +1,107 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * PASIDs that devices have been told to use.
+ * PASIDs of devices, attached to address spaces.
  *
- * An allocated PASID is a number and no more. A device may use it when the
- * PASID's owner says so through the device's file: then the driver is told the
- * number and a window, the part of the container's IOVA space that the device may
- * reach under it. The use is linked to the PASID, and ends
+ * An allocated PASID is a number and no more. The PASID's owner attaches it,
+ * through a device's file, to a space: the container's own, or one beside it
+ * (space.c). From then on the device's driver reaches that space when it names
+ * the PASID: vfio_dma_rw_pasid(). The use has references to both. It ends when
+ * the PASID is detached, and with the last file of the device, before the
+ * driver's close_device(). It also ends when the owner frees the PASID, or loses
+ * it. The owner waits for nobody: the use is cut at once, and a worker, or the
+ * next call for this device, does the rest.
  *
- *   - when it is withdrawn through the device's file,
- *   - when the owner frees the PASID, or loses it, which waits for nobody: the
- *     use is marked, and a worker, or the next call for this device, does the
- *     rest,
- *   - with the last file of the device.
+ * First the use is cut: no access begins any more. Then the driver breaks off
+ * those that are under way, and they are waited for. Then the references are put.
+ * Not before that can the number be allocated again.
  *
- * Either way the driver's pasid_revoke() comes first. The PASID is put when it has
- * returned; not before that can the number be allocated again.
+ * An access that waits for memory of another process (FUSE), or for a mmap_lock,
+ * cannot be broken off. Then who detaches, or closes, waits for it as well. Only
+ * tasks that do something with the same device do.
  *
  * Locks, outermost first:
  *
- *   vfio_pasid_uses.lock   serialises the driver's callbacks. Held while these
- *                          wait for memory of the device's user, so only the
- *                          user's calls and the device's worker take it.
- *   the backend's locks, those of pasid.c, mmap_lock
- *   pasid_lock             of pasid_pool.c
- *   xarray locks
- *
- * The worker is queued while there is a use, and uses end with the last file, in
- * vfio_pasid_uses_end(), which is why that one flushes it.
- *
- * An access that waits for the container's lock cannot be broken off. A process
- * can hold that lock indefinitely. So processes that share a container can make
- * each other wait, here as in all other operations on the container.
+ *   vfio_pasid_uses.lock   serialises attach and detach. Held while accesses of
+ *                          the device end, so not around the lock of a space
+ *   the locks of pasid.c, mmap_lock
+ *   xa_lock of .uses       around a few steps; inside of pasid_lock too
  */
 
 #include <linux/mutex.h>
 #include <linux/pasid_pool.h>
 #include <linux/slab.h>
-#include <linux/uaccess.h>
 #include <linux/vfio.h>
+#include <linux/wait.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 
 #include "pasid_use.h"
 #include "vfio.h"
 
-#define CREATE_TRACE_POINTS
 #include <trace/events/vfio_pasid.h>
 
 /* Bounds what a device's user can keep: memory, and numbers after a free */
 #define VFIO_PASID_USES_MAX	1024
 
 /* In vfio_pasid_uses.uses: the owner has freed the PASID */
-#define VFIO_PASID_REVOKED	XA_MARK_0
+#define VFIO_PASID_FREED	XA_MARK_0
 
 /**
- * struct vfio_pasid_use - a PASID that a device may use
- * @user: links it to the PASID, if @linked
- * @linked: the owner is known to have the PASID; under vfio_pasid_uses.lock
- * @uses: of the device; constant, as all that follows
- * @number: the PASID
- * @iova: first IOVA of the window
- * @size: of the window, in bytes; not 0
+ * struct vfio_pasid_use - a PASID of a device
+ * @user: reference to the PASID
+ * @uses: of the device; constant
+ * @number: the PASID; constant
+ * @space: that it is attached to, with a reference; NULL until the PASID is known
+ *         to be the caller's. Set under xa_lock of @uses
+ * @running: accesses under way; under xa_lock of @uses
  */
 struct vfio_pasid_use {
 	struct pasid_user user;
-	bool linked;
 	struct vfio_pasid_uses *uses;
 	u32 number;
-	u64 iova;
-	u64 size;
+	struct vfio_backend *space;
+	unsigned int running;
 };
 
 /**
  * struct vfio_pasid_uses - the PASIDs of a device
  * @device: whose
- * @lock: serialises the driver's callbacks, and protects what follows
- * @uses: vfio_pasid_use, by number
- * @count: how many
- * @work: ends the uses that are marked VFIO_PASID_REVOKED
+ * @uses: vfio_pasid_use, by number; changes under @lock
+ * @idle: to wait here for the end of accesses
+ * @work: ends the uses that are marked VFIO_PASID_FREED
+ * @lock: serialises what begins and ends uses, and protects @count
+ * @count: of @uses
  */
 struct vfio_pasid_uses {
 	struct vfio_device *device;
-	struct mutex lock;	/* all that follows */
 	struct xarray uses;
-	unsigned int count;
+	wait_queue_head_t idle;
 	struct work_struct work;
+	struct mutex lock;	/* all that follows */
+	unsigned int count;
 };
 
-static void vfio_pasid_use_free(struct vfio_pasid_uses *uses,
-				struct vfio_pasid_use *use)
+/* Take the use out: nobody finds it any more */
+static void vfio_pasid_use_cut(struct vfio_pasid_use *use)
 {
-	lockdep_assert_held(&uses->lock);
-	if (use->linked)
-		pasid_put(&use->user);
-	xa_erase(&uses->uses, use->number);
-	uses->count--;
-	kfree(use);
+	lockdep_assert_held(&use->uses->lock);
+	xa_erase(&use->uses->uses, use->number);
+	use->uses->count--;
 }
 
-static void vfio_pasid_use_end(struct vfio_pasid_uses *uses,
-			       struct vfio_pasid_use *use)
+static void vfio_pasid_use_end(struct vfio_pasid_use *use)
 {
-	uses->device->ops->pasid_revoke(uses->device, use->number);
-	trace_vfio_pasid_end(dev_name(uses->device->dev), use->number);
-	vfio_pasid_use_free(uses, use);
+	struct vfio_pasid_uses *uses = use->uses;
+	struct vfio_device *device = uses->device;
+
+	vfio_pasid_use_cut(use);
+	device->ops->pasid_detach(device, use->number);
+	wait_event(uses->idle, !READ_ONCE(use->running));
+	trace_vfio_pasid_detach(dev_name(device->dev), use->number);
+
+	vfio_device_space_detach(use->space);
+	pasid_put(&use->user);
+	kfree(use);
 }
 
 /* What the owner has freed is gone before anything else is done with the device */
@@ -113,8 +111,8 @@ static void vfio_pasid_uses_reap(struct vfio_pasid_uses *uses)
 	unsigned long number;
 
 	lockdep_assert_held(&uses->lock);
-	xa_for_each_marked(&uses->uses, number, use, VFIO_PASID_REVOKED)
-		vfio_pasid_use_end(uses, use);
+	xa_for_each_marked(&uses->uses, number, use, VFIO_PASID_FREED)
+		vfio_pasid_use_end(use);
 }
 
 static void vfio_pasid_uses_work(struct work_struct *work)
@@ -127,174 +125,182 @@ static void vfio_pasid_uses_work(struct work_struct *work)
 	mutex_unlock(&uses->lock);
 }
 
-/* The owner has freed the PASID. Under pasid_lock: must not sleep. */
-static void vfio_pasid_use_freed(struct pasid_user *user)
+/* The owner has freed the PASID. Must not sleep. */
+static void vfio_pasid_freed(struct pasid_user *user)
 {
 	struct vfio_pasid_use *use =
 		container_of(user, struct vfio_pasid_use, user);
 
-	xa_set_mark(&use->uses->uses, use->number, VFIO_PASID_REVOKED);
+	xa_set_mark(&use->uses->uses, use->number, VFIO_PASID_FREED);
 	/* It may take its time: not in a queue that others flush */
 	queue_work(system_unbound_wq, &use->uses->work);
 }
 
 static struct vfio_pasid_use *
-vfio_pasid_use_create(struct vfio_pasid_uses *uses,
-		      const struct vfio_device_feature_pasid *req)
+vfio_pasid_use_create(struct vfio_pasid_uses *uses, u32 number)
 {
 	struct vfio_pasid_use *use;
 	int ret;
 
+	if (xa_load(&uses->uses, number))
+		return ERR_PTR(-EBUSY);
 	if (uses->count == VFIO_PASID_USES_MAX)
 		return ERR_PTR(-ENOSPC);
 
 	use = kzalloc(sizeof(*use), VFIO_GFP_USER);
 	if (!use)
 		return ERR_PTR(-ENOMEM);
-	use->user.freed = vfio_pasid_use_freed;
+	use->user.freed = vfio_pasid_freed;
 	use->uses = uses;
-	use->number = req->pasid;
-	use->iova = req->iova;
-	use->size = req->size;
+	use->number = number;
 
-	ret = xa_insert(&uses->uses, use->number, use, VFIO_GFP_USER);
+	ret = xa_insert(&uses->uses, number, use, VFIO_GFP_USER);
 	if (ret) {
 		kfree(use);
-		return ERR_PTR(ret == -EBUSY ? -EEXIST : ret);
+		return ERR_PTR(ret);
 	}
 	uses->count++;
 	return use;
 }
 
-static int vfio_pasid_allow(struct vfio_pasid_uses *uses,
-			    const struct vfio_device_feature_pasid *req)
+/* Begin a use, with the caller's references to the space; not on failure */
+static int vfio_pasid_use_begin(struct vfio_pasid_uses *uses, u32 number,
+				struct vfio_backend *space)
 {
-	struct vfio_device *device = uses->device;
 	struct vfio_pasid_use *use;
 	int ret;
 
-	use = vfio_pasid_use_create(uses, req);
+	lockdep_assert_held(&uses->lock);
+	use = vfio_pasid_use_create(uses, number);
 	if (IS_ERR(use))
 		return PTR_ERR(use);
+	ret = vfio_device_container_pasid_get(uses->device, number, &use->user);
+	if (ret) {
+		vfio_pasid_use_cut(use);
+		kfree(use);
+		return ret;
+	}
 
-	ret = vfio_device_container_pasid_get(device, use->number, &use->user);
-	use->linked = !ret;
-	if (!ret)
-		ret = device->ops->pasid_allow(device, use->number, use->iova,
-					       use->iova + (use->size - 1));
-	if (ret)
-		vfio_pasid_use_free(uses, use);
-	return ret;
-}
-
-static int vfio_pasid_withdraw(struct vfio_pasid_uses *uses, u32 number)
-{
-	struct vfio_pasid_use *use = xa_load(&uses->uses, number);
-
-	if (!use)
-		return -ENOENT;
-	vfio_pasid_use_end(uses, use);
+	/* From now on accesses find it, unless it is freed already */
+	xa_lock(&uses->uses);
+	use->space = space;
+	xa_unlock(&uses->uses);
 	return 0;
 }
 
-static bool vfio_pasid_window_valid(u64 iova, u64 size)
+/* Attach a PASID of current's to the space of a file, or with -1 the container's own */
+int vfio_pasid_attach(struct vfio_device *device, u32 number, int fd)
 {
-	return size && PAGE_ALIGNED(iova) && PAGE_ALIGNED(size) &&
-	       iova + (size - 1) >= iova;
-}
-
-static int vfio_pasid_feature_set(struct vfio_pasid_uses *uses,
-				  const struct vfio_device_feature_pasid *req)
-{
+	struct vfio_pasid_uses *uses = device->pasids;
+	struct vfio_backend *space;
 	int ret;
 
-	switch (req->flags) {
-	case VFIO_DEVICE_PASID_ALLOW:
-		if (!vfio_pasid_window_valid(req->iova, req->size))
-			return -EINVAL;
-		break;
-	case VFIO_DEVICE_PASID_WITHDRAW:
-		if (req->iova || req->size)
-			return -EINVAL;
-		break;
-	default:
-		return -EINVAL;
-	}
+	space = vfio_device_space_attach(device, fd);
+	if (IS_ERR(space))
+		return PTR_ERR(space);
 
 	mutex_lock(&uses->lock);
 	vfio_pasid_uses_reap(uses);
-	if (req->flags == VFIO_DEVICE_PASID_ALLOW) {
-		ret = vfio_pasid_allow(uses, req);
-		trace_vfio_pasid_allow(dev_name(uses->device->dev), req->pasid,
-				       req->iova, req->size, ret);
-	} else {
-		ret = vfio_pasid_withdraw(uses, req->pasid);
-	}
+	ret = vfio_pasid_use_begin(uses, number, space);
 	mutex_unlock(&uses->lock);
+	if (ret)
+		vfio_device_space_detach(space);
 	return ret;
 }
 
-static int vfio_pasid_feature_get(struct vfio_pasid_uses *uses,
-				  struct vfio_device_feature_pasid *req)
+/* The counterpart. Waits for accesses of the device only */
+int vfio_pasid_detach(struct vfio_device *device, u32 number)
 {
+	struct vfio_pasid_uses *uses = device->pasids;
 	struct vfio_pasid_use *use;
-	unsigned long number = req->pasid;
-
-	if (req->flags)
-		return -EINVAL;
 
 	mutex_lock(&uses->lock);
 	vfio_pasid_uses_reap(uses);
-	use = xa_find(&uses->uses, &number, U32_MAX, XA_PRESENT);
-	if (use) {
-		req->pasid = use->number;
-		req->iova = use->iova;
-		req->size = use->size;
-	}
+	use = xa_load(&uses->uses, number);
+	if (use)
+		vfio_pasid_use_end(use);
 	mutex_unlock(&uses->lock);
 	return use ? 0 : -ENOENT;
 }
 
-/**
- * vfio_pasid_feature - VFIO_DEVICE_FEATURE_PASID
- * @device: device whose file the call came through
- * @flags: GET, SET or PROBE, and the feature
- * @arg: struct vfio_device_feature_pasid
- * @argsz: of that, as user space says
- *
- * Context: process context with an mm, no lock held.
- * Return: 0, or one of the errors that the uAPI header lists.
- */
-int vfio_pasid_feature(struct vfio_device *device, u32 flags, void __user *arg,
-		       size_t argsz)
+/* The first PASID from @number on that is attached, or 0 */
+u32 vfio_pasid_next(struct vfio_device *device, u32 number)
 {
-	struct vfio_device_feature_pasid req;
-	int ret;
+	struct vfio_pasid_uses *uses = device->pasids;
+	struct vfio_pasid_use *use;
+	unsigned long index = number;
 
-	if (!device->pasids)
-		return -ENOTTY;
-	ret = vfio_check_feature(flags, argsz, VFIO_DEVICE_FEATURE_GET |
-				 VFIO_DEVICE_FEATURE_SET, sizeof(req));
-	if (ret != 1)
-		return ret;
-	if (copy_from_user(&req, arg, sizeof(req)))
-		return -EFAULT;
+	mutex_lock(&uses->lock);
+	vfio_pasid_uses_reap(uses);
+	use = xa_find(&uses->uses, &index, U32_MAX, XA_PRESENT);
+	mutex_unlock(&uses->lock);
+	return use ? index : 0;
+}
 
-	if (flags & VFIO_DEVICE_FEATURE_SET)
-		return vfio_pasid_feature_set(device->pasids, &req);
+/* Begin an access; NULL if nothing can be reached under that PASID */
+static struct vfio_pasid_use *vfio_pasid_enter(struct vfio_pasid_uses *uses,
+					       u32 number)
+{
+	struct vfio_pasid_use *use;
 
-	ret = vfio_pasid_feature_get(device->pasids, &req);
-	if (!ret && copy_to_user(arg, &req, sizeof(req)))
-		ret = -EFAULT;
-	return ret;
+	xa_lock(&uses->uses);
+	use = xa_load(&uses->uses, number);
+	if (use && (!use->space ||
+		    xa_get_mark(&uses->uses, number, VFIO_PASID_FREED)))
+		use = NULL;
+	if (use)
+		use->running++;
+	xa_unlock(&uses->uses);
+	return use;
+}
+
+static void vfio_pasid_leave(struct vfio_pasid_uses *uses,
+			     struct vfio_pasid_use *use)
+{
+	bool last;
+
+	xa_lock(&uses->uses);
+	last = !--use->running;
+	xa_unlock(&uses->uses);
+
+	/* From here on @use may be gone */
+	if (last)
+		wake_up_all(&uses->idle);
 }
 
 /**
- * vfio_pasid_uses_end - A device is closed: it uses no PASID any more
- * @device: device without users; the driver still has it open
+ * vfio_dma_rw_pasid - Access the address space that a PASID is attached to
+ * @device: device whose ops have pasid_detach()
+ * @pasid: PASID of the access
+ * @iova: first IOVA of a user space buffer
+ * @data: kernel buffer
+ * @len: its size, in bytes
+ * @write: into user space
  *
- * Context: may sleep; inside of dev_set->lock and vfio_group.group_lock.
+ * Context: as for vfio_dma_rw(), and until close_device() has returned. A fatal
+ * signal ends the wait for the lock of the space, and for user memory.
+ * Return: 0; -ENOENT if the PASID is not attached; or an error of vfio_dma_rw().
  */
+int vfio_dma_rw_pasid(struct vfio_device *device, u32 pasid, dma_addr_t iova,
+		      void *data, size_t len, bool write)
+{
+	struct vfio_pasid_use *use;
+	int ret;
+
+	if (!data || !len || !vfio_assert_device_open(device))
+		return -EINVAL;
+
+	use = vfio_pasid_enter(device->pasids, pasid);
+	if (!use)
+		return -ENOENT;
+	ret = use->space->driver->ops->dma_rw(use->space->data, iova, data, len,
+					      write);
+	vfio_pasid_leave(device->pasids, use);
+	return ret;
+}
+EXPORT_SYMBOL_GPL(vfio_dma_rw_pasid);
+
+/* The device has no users any more; its driver still has it open */
 void vfio_pasid_uses_end(struct vfio_device *device)
 {
 	struct vfio_pasid_uses *uses = device->pasids;
@@ -306,48 +312,39 @@ void vfio_pasid_uses_end(struct vfio_device *device)
 
 	mutex_lock(&uses->lock);
 	xa_for_each(&uses->uses, number, use)
-		vfio_pasid_use_end(uses, use);
+		vfio_pasid_use_end(use);
 	/* An insertion that found no memory leaves nodes behind */
 	xa_destroy(&uses->uses);
 	mutex_unlock(&uses->lock);
 	cancel_work_sync(&uses->work);
 }
 
-/**
- * vfio_pasid_uses_init - Prepare a device for the use of PASIDs
- * @device: device that is being initialised; its ops say whether it can
- *
- * Return: 0 or -ENOMEM.
- */
+/* A device is being initialised: its ops say whether it can use PASIDs */
 int vfio_pasid_uses_init(struct vfio_device *device)
 {
 	struct vfio_pasid_uses *uses;
 
-	if (!device->ops->pasid_allow || WARN_ON(!device->ops->pasid_revoke))
+	if (!device->ops->pasid_detach)
 		return 0;
 
 	uses = kzalloc(sizeof(*uses), GFP_KERNEL);
 	if (!uses)
 		return -ENOMEM;
 	uses->device = device;
-	mutex_init(&uses->lock);
 	xa_init_flags(&uses->uses, XA_FLAGS_ACCOUNT);
+	init_waitqueue_head(&uses->idle);
 	INIT_WORK(&uses->work, vfio_pasid_uses_work);
+	mutex_init(&uses->lock);
 	device->pasids = uses;
 	return 0;
 }
 
-/**
- * vfio_pasid_uses_release - The counterpart of vfio_pasid_uses_init()
- * @device: device that was closed, if it was ever open
- */
+/* The counterpart of vfio_pasid_uses_init(). The device was closed, if ever open */
 void vfio_pasid_uses_release(struct vfio_device *device)
 {
 	struct vfio_pasid_uses *uses = device->pasids;
 
-	if (!uses)
-		return;
-
-	mutex_destroy(&uses->lock);
+	if (uses)
+		mutex_destroy(&uses->lock);
 	kfree(uses);
 }

@@ -46,17 +46,29 @@ struct vfio_iommu_type1_pasid_request {
 #define VFIO_IOMMU_PASID_REQUEST	_IO(VFIO_TYPE, VFIO_BASE + 27)
 #endif
 
+#ifndef VFIO_IOMMU_SPACE_CREATE
+struct vfio_iommu_type1_space_create {
+	__u32	argsz;
+	__u32	flags;
+	__s32	device;
+	__u32	__reserved;
+};
+
+#define VFIO_IOMMU_SPACE_CREATE	_IO(VFIO_TYPE, VFIO_BASE + 28)
+#endif
+
 #ifndef VFIO_DEVICE_FEATURE_PASID
 struct vfio_device_feature_pasid {
 	__u32	flags;
-#define VFIO_DEVICE_PASID_ALLOW		(1 << 0)
-#define VFIO_DEVICE_PASID_WITHDRAW	(1 << 1)
+#define VFIO_DEVICE_PASID_ATTACH	(1 << 0)
+#define VFIO_DEVICE_PASID_DETACH	(1 << 1)
+#define VFIO_DEVICE_PASID_SYSTEM	(1 << 2)
 	__u32	pasid;
-	__aligned_u64	iova;
-	__aligned_u64	size;
+	__s32	space;
+	__u32	max_pasid;
 };
 
-#define VFIO_DEVICE_FEATURE_PASID	0x1000
+#define VFIO_DEVICE_FEATURE_PASID	0x1001
 #endif
 
 #endif

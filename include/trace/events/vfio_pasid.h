@@ -7,34 +7,31 @@
 
 #include <linux/tracepoint.h>
 
-/* A device was told to use a PASID, or refused */
-TRACE_EVENT(vfio_pasid_allow,
-	TP_PROTO(const char *device, u32 pasid, u64 iova, u64 size, int ret),
-	TP_ARGS(device, pasid, iova, size, ret),
+/* A PASID of a device was attached to a space, or refused */
+TRACE_EVENT(vfio_pasid_attach,
+	TP_PROTO(const char *device, u32 pasid, int space, int ret),
+	TP_ARGS(device, pasid, space, ret),
 
 	TP_STRUCT__entry(
 		__string(device, device)
 		__field(u32, pasid)
-		__field(u64, iova)
-		__field(u64, size)
+		__field(int, space)
 		__field(int, ret)
 	),
 
 	TP_fast_assign(
 		__assign_str(device, device);
 		__entry->pasid = pasid;
-		__entry->iova = iova;
-		__entry->size = size;
+		__entry->space = space;
 		__entry->ret = ret;
 	),
 
-	TP_printk("%s pasid=%u iova=0x%llx size=0x%llx ret=%d",
-		  __get_str(device), __entry->pasid, __entry->iova,
-		  __entry->size, __entry->ret)
+	TP_printk("%s pasid=%u space=%d ret=%d", __get_str(device),
+		  __entry->pasid, __entry->space, __entry->ret)
 );
 
-/* It has stopped using it, whatever the reason */
-TRACE_EVENT(vfio_pasid_end,
+/* It is attached no more, whatever the reason, and no access is left */
+TRACE_EVENT(vfio_pasid_detach,
 	TP_PROTO(const char *device, u32 pasid),
 	TP_ARGS(device, pasid),
 

@@ -73,6 +73,7 @@ pasid_kill       | both | 240 | pasid_kill_test
 pasid_limits     | root | 400 | pasid_limits_test
 pasid_device     | each | 180 | pasid_device_test
 pasid_window     | root | 180 | pasid_window_test
+pasid_space      | each | 180 | pasid_space_test
 pasid_random     | user | 120 | pasid_random_test
 pasid_trace      | root | 60  | pasid_trace_test
 pasid_fail_nth   | root | 120 | pasid_fail_nth
@@ -92,6 +93,7 @@ peer_sleep       | root | 60  | peer_sleep_test
 peer_update      | each | 120 | peer_update_test
 peer_walk        | both | 120 | peer_walk_test
 peer_window      | root | 180 | peer_window_test
+space_window     | root | 180 | space_window_test
 ram_map          | both | 120 | ram_map_test
 type1_dirty      | both | 240 | type1_dirty_test
 type1_fuzz       | both | 600 | type1_fuzz_test

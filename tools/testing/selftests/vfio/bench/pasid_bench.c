@@ -3,8 +3,8 @@
  * What PASIDs cost: ioctls against one that does nothing, few against a million
  * of them, all at once when a container loses its group, and memory.
  *
- * Takes two ivshmem devices, and root. With the argument "rates" it does nothing but
- * compare one process to two. Prints a line "name number" for each
+ * Takes two ivshmem devices, one of vfio_test, and root. With the argument "rates" it
+ * does nothing but compare one process to two. Prints a line "name number" for each
  * sample: nanoseconds, or what the name says. Nothing here fails because of a time.
  */
 #include <stdio.h>
@@ -17,6 +17,7 @@
 #include "../lib/type1_bench.h"
 #include "../lib/type1_find.h"
 #include "../lib/type1_pasid.h"
+#include "../lib/type1_vtest.h"
 
 #define LAST		((1U << 20) - 1)
 #define FEW		1000
@@ -69,6 +70,29 @@ static void bench_alloc(const char *name)
 
 	alloc_many(FEW);
 	t1_sample(name, (t1_now() - begin) / FEW);
+}
+
+/* Of a device, to a space without mappings and back */
+static void bench_attach(void)
+{
+	struct t1_container space;
+	struct t1_vtest dev;
+	__u32 pasid;
+	__u64 begin;
+	int i;
+
+	t1_vtest_open(&dev, &container, t1_vtest_find(0));
+	t1_space_create(&container, &space);
+	pasid = t1_pasid_alloc(&container, 1, LAST);
+	begin = t1_now();
+	for (i = 0; i < CALLS; i++) {
+		t1_pasid_attach(&dev, pasid, space.fd);
+		T1_ASSERT_OK(__t1_pasid_detach(&dev, pasid));
+	}
+	t1_sample("attach_pair", (t1_now() - begin) / CALLS);
+	T1_ASSERT(__t1_pasid_free(&container, pasid, pasid) == 1);
+	close(space.fd);
+	t1_vtest_close(&dev);
 }
 
 static long slab_bytes(void)
@@ -151,6 +175,7 @@ static void bench(void)
 	alloc_many(FEW);
 	bench_alloc("alloc_few");
 	bench_pair("pair_few");
+	bench_attach();
 	T1_ASSERT(__t1_pasid_free(&container, 1, LAST) == 2 * FEW);
 	bench_reclaim("reclaim_few", FEW * 10);
 	alloc_many(MANY);

@@ -196,7 +196,7 @@ account_pasids() {
 	rmdir $cgroup
 }
 
-# A device is told to use a PASID. QEMU emulates none that could.
+# A PASID is attached to an address space. QEMU emulates no device that could use it.
 account_jobs() {
 	local jobs
 	if ! modprobe -q vfio_test; then
@@ -204,8 +204,8 @@ account_jobs() {
 		return
 	fi
 	mapfile -t jobs < <("$programs/pasid_jobs")
-	expect "device: DMA with the PASID it may use" "done" "${jobs[0]-}"
-	expect "device: the same beyond its window" "refused: window" "${jobs[1]-}"
+	expect "device: DMA in the space of its PASID" "done" "${jobs[0]-}"
+	expect "device: what only the container has mapped" "no memory" "${jobs[1]-}"
 	expect "device: the same with another PASID" "refused: PASID" "${jobs[2]-}"
 	expect "device: the same when that is freed" "refused: PASID" "${jobs[3]-}"
 }

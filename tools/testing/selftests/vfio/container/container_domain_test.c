@@ -4,9 +4,7 @@
  * nobody looked at, when the first group with an IOMMU comes.
  *
  * Fails on stock 6.1, which fills the log, or looks at each page of a mapping that
- * nothing limits: where an IOMMU has 57 bits, for days. What is pinned fails there
- * for want of PASIDs, and for its own sake with only the patch taken out that goes by
- * what was counted.
+ * nothing limits: where an IOMMU has 57 bits, for days.
  */
 #include <errno.h>
 #include <sys/mman.h>
@@ -17,7 +15,6 @@
 #include "../lib/type1.h"
 #include "../lib/type1_bench.h"
 #include "../lib/type1_find.h"
-#include "../lib/type1_pasid.h"
 #include "../lib/type1_pci.h"
 #include "../lib/type1_rig.h"
 #include "../lib/type1_vtest.h"
@@ -25,7 +22,6 @@
 #define IOVA	0x200000000ULL
 #define HUGE	(1ULL << 38)	/* still inside */
 #define OUTSIDE	(1ULL << 60)	/* of what most IOMMUs have */
-#define PASID	5
 
 FIXTURE(domain) {
 	struct t1_container c;
@@ -124,9 +120,7 @@ TEST_F(domain, undo)
 
 static void pin_page(struct t1_container *c, struct t1_vtest *vtest)
 {
-	t1_pasid_alloc(c, PASID, PASID);
-	t1_pasid_allow(vtest, PASID, IOVA, T1_PAGE);
-	T1_ASSERT(t1_job(vtest, PASID, VFIO_TEST_PIN, IOVA, T1_PAGE) == VFIO_TEST_DONE);
+	T1_ASSERT(t1_job(vtest, 0, VFIO_TEST_PIN, IOVA, T1_PAGE) == VFIO_TEST_DONE);
 }
 
 /* A page that is pinned already counts for that, as before. */
@@ -139,7 +133,7 @@ TEST_F(domain, undo_pinned)
 	EXPECT_EQ(-EFAULT, __t1_group_get(&self->c, self->edu, &self->group));
 	EXPECT_EQ(self->locked + T1_PAGE / 1024, t1_locked_kib());
 	EXPECT_EQ(VFIO_TEST_DONE,
-		  t1_job(&self->vtest, PASID, VFIO_TEST_UNPIN, IOVA, T1_PAGE));
+		  t1_job(&self->vtest, 0, VFIO_TEST_UNPIN, IOVA, T1_PAGE));
 	EXPECT_EQ(self->locked, t1_locked_kib());
 	t1_unmap(&self->c, IOVA, 2 * T1_PAGE);
 }
@@ -210,7 +204,7 @@ TEST_F(pinned, group_goes_first)
 	t1_group_put(self->group);
 	EXPECT_EQ(T1_PAGE / 1024, t1_locked_kib());
 	EXPECT_EQ(VFIO_TEST_DONE,
-		  t1_job(&self->vtest, PASID, VFIO_TEST_UNPIN, IOVA, T1_PAGE));
+		  t1_job(&self->vtest, 0, VFIO_TEST_UNPIN, IOVA, T1_PAGE));
 	EXPECT_EQ(0, t1_locked_kib());
 	t1_unmap(&self->c, IOVA, T1_PAGE);
 }
@@ -218,7 +212,7 @@ TEST_F(pinned, group_goes_first)
 TEST_F(pinned, pin_goes_first)
 {
 	EXPECT_EQ(VFIO_TEST_DONE,
-		  t1_job(&self->vtest, PASID, VFIO_TEST_UNPIN, IOVA, T1_PAGE));
+		  t1_job(&self->vtest, 0, VFIO_TEST_UNPIN, IOVA, T1_PAGE));
 	EXPECT_EQ(variant->pages * T1_PAGE / 1024, t1_locked_kib());
 	t1_unmap(&self->c, IOVA, T1_PAGE);
 	EXPECT_EQ(0, t1_locked_kib());

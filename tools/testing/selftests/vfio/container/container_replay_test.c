@@ -25,7 +25,6 @@
 #include "../lib/type1_fail.h"
 #include "../lib/type1_file.h"
 #include "../lib/type1_find.h"
-#include "../lib/type1_pasid.h"
 #include "../lib/type1_pci.h"
 #include "../lib/type1_rig.h"
 #include "../lib/type1_vtest.h"
@@ -35,7 +34,6 @@
 #define SIZE	T1_RIG_SIZE
 #define MINE	0x600d600d
 #define THEIRS	0xbadbad
-#define PASID	5
 #define DMA_ENTRY_LIMIT	"/sys/module/vfio_iommu_type1/parameters/dma_entry_limit"
 
 struct shared {
@@ -409,11 +407,9 @@ TEST_F(foreign, emulated_device)
 {
 	struct engine edu;
 
-	t1_pasid_alloc(&self->f.c, PASID, PASID);
-	t1_pasid_allow(&self->f.vtest, PASID, IOVA, self->f.size);
 	engine_open(&edu, &self->f.c, self->f.edu);
-	EXPECT_EQ(VFIO_TEST_DONE, t1_job(&self->f.vtest, PASID, VFIO_TEST_READ, IOVA, 8));
-	EXPECT_EQ(VFIO_TEST_DONE, t1_job(&self->f.vtest, PASID, VFIO_TEST_READ,
+	EXPECT_EQ(VFIO_TEST_DONE, t1_job(&self->f.vtest, 0, VFIO_TEST_READ, IOVA, 8));
+	EXPECT_EQ(VFIO_TEST_DONE, t1_job(&self->f.vtest, 0, VFIO_TEST_READ,
 					 IOVA + self->f.before, 8));
 	engine_close(&edu);
 }

@@ -19,14 +19,12 @@
 #include "../lib/type1_bench.h"
 #include "../lib/type1_file.h"
 #include "../lib/type1_find.h"
-#include "../lib/type1_pasid.h"
 #include "../lib/type1_vtest.h"
 
 #define IOVA		0x2000000UL
 #define PAGES		400	/* from there on, all that is looked at */
 #define WORDS		8	/* of a bitmap of all of them, and one more */
 #define MAPPINGS	8
-#define PASID		5
 
 struct range {
 	unsigned int first, count;
@@ -87,8 +85,6 @@ FIXTURE_SETUP(dirty)
 			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, self->m.edge);
 	ASSERT_EQ(0, munmap(self->m.edge + T1_PAGE, T1_PAGE));
-	t1_pasid_alloc(&self->m.c, PASID, PASID);
-	t1_pasid_allow(&self->m.dev, PASID, IOVA, PAGES * T1_PAGE);
 }
 
 FIXTURE_TEARDOWN(dirty)
@@ -109,7 +105,7 @@ FIXTURE_TEARDOWN(dirty)
 
 static void write_page(struct model *m, unsigned int page)
 {
-	int status = t1_job(&m->dev, PASID, VFIO_TEST_WRITE, iova_of(page), 8);
+	int status = t1_job(&m->dev, 0, VFIO_TEST_WRITE, iova_of(page), 8);
 
 	T1_ASSERT(status == (m->mapped[page] ? VFIO_TEST_DONE : VFIO_TEST_NO_MEMORY));
 	m->written[page] = m->mapped[page];
@@ -119,7 +115,7 @@ static void pin_page(struct model *m, unsigned int page)
 {
 	if (!m->mapped[page] || m->npins == VFIO_TEST_MAX_PINS)
 		return;
-	T1_ASSERT(t1_job(&m->dev, PASID, VFIO_TEST_PIN, iova_of(page), T1_PAGE) ==
+	T1_ASSERT(t1_job(&m->dev, 0, VFIO_TEST_PIN, iova_of(page), T1_PAGE) ==
 		  VFIO_TEST_DONE);
 	/* For the kernel it is the first pin that writes. */
 	m->written[page] |= !m->pins[page]++;
@@ -128,7 +124,7 @@ static void pin_page(struct model *m, unsigned int page)
 
 static void unpin_page(struct model *m, unsigned int page)
 {
-	int status = t1_job(&m->dev, PASID, VFIO_TEST_UNPIN, iova_of(page), T1_PAGE);
+	int status = t1_job(&m->dev, 0, VFIO_TEST_UNPIN, iova_of(page), T1_PAGE);
 
 	/* UNPIN takes all pins of a page. */
 	T1_ASSERT(status == (m->pins[page] ? VFIO_TEST_DONE : VFIO_TEST_NO_PIN));
@@ -221,12 +217,10 @@ TEST_F(dirty, long_mapping)
 		    MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	ASSERT_NE(MAP_FAILED, area);
 	t1_map(&self->m.c, area, IOVA + T1_PAGE * PAGES, pages * T1_PAGE, T1_RW);
-	t1_pasid_alloc(&self->m.c, PASID + 1, PASID + 1);
-	t1_pasid_allow(&self->m.dev, PASID + 1, IOVA, (PAGES + pages) * T1_PAGE);
 	start(&self->m);
 	for (shift = 0; shift < 64; shift += 21) {
 		for (i = 0; i < pages; i += 63)
-			ASSERT_EQ(VFIO_TEST_DONE, t1_job(&self->m.dev, PASID + 1, VFIO_TEST_WRITE,
+			ASSERT_EQ(VFIO_TEST_DONE, t1_job(&self->m.dev, 0, VFIO_TEST_WRITE,
 							 iova_of(PAGES + i), 8));
 		memset(bitmap, 0, sizeof(bitmap));
 		ASSERT_EQ(0, __t1_get_bitmap(&self->m.c, iova_of(PAGES - shift),
@@ -283,7 +277,7 @@ TEST_F(dirty, unmap_fails)
 	/* Only the pin is gone. */
 	self->m.npins = 0;
 	self->m.pins[90] = 0;
-	EXPECT_EQ(VFIO_TEST_DONE, t1_job(&self->m.dev, PASID, VFIO_TEST_READ, iova_of(70), 8));
+	EXPECT_EQ(VFIO_TEST_DONE, t1_job(&self->m.dev, 0, VFIO_TEST_READ, iova_of(70), 8));
 	EXPECT_EQ(0, __t1_unmap_bitmap(&self->m.c, iova_of(all.first), all.count * T1_PAGE, bitmap,
 				       sizeof(bitmap), &unmapped));
 	EXPECT_EQ(263 * T1_PAGE, unmapped);

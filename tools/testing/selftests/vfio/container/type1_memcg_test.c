@@ -43,8 +43,7 @@
 #define RANGE		"kmalloc-cg-64"		/* struct vfio_peer_range */
 #define DMA		"kmalloc-cg-128"	/* struct vfio_dma */
 #define ID		"kmalloc-cg-64"		/* struct ioasid_data */
-#define USE		"kmalloc-cg-32"		/* struct vfio_pasid_use */
-#define WINDOW		"kmalloc-cg-16"		/* struct vfio_test_window */
+#define USE		"kmalloc-cg-64"		/* struct vfio_pasid_use */
 #define NODE		"radix_tree_node"	/* of an XArray */
 
 FIXTURE(memcg) {
@@ -179,10 +178,9 @@ TEST_F(memcg, pasids_in_use)
 	begin(_metadata, &self->before);
 	for (n = 0; n < 2; n++) {
 		for (i = 1; i <= USES; i++)
-			t1_pasid_allow(&dev[n], i, IOVA, T1_PAGE);
+			t1_pasid_attach(&dev[n], i, -1);
 	}
-	expect_growth(_metadata, self->before, 2 * USES * (charge(USE) + charge(WINDOW) +
-						   2 * entry_charge()));
+	expect_growth(_metadata, self->before, 2 * USES * (charge(USE) + entry_charge()));
 	for (n = 0; n < 2; n++)
 		t1_vtest_close(&dev[n]);
 }

@@ -33,7 +33,6 @@ struct objects {
 	struct t1_device edu, dev;
 	struct t1_vtest vtest;
 	int event;
-	bool allowed;	/* vtest may use a PASID */
 	char *ram;
 	/* Two pages, of which the second one cannot be accessed */
 	char *page;
@@ -48,6 +47,7 @@ struct request {
 	void (*undo)(struct objects *o);
 	/* Does the answer go on behind the structure, where argsz has room? */
 	bool capabilities;
+	bool file;	/* is the result one? */
 };
 
 FIXTURE(size) {
@@ -127,6 +127,21 @@ FIXTURE_VARIANT_ADD(size, iommu_dirty_pages) {
 		.number = VFIO_IOMMU_DIRTY_PAGES,
 		.fill = fill_dirty_pages, .undo = undo_dirty_pages,
 		.size = offsetofend(struct vfio_iommu_type1_dirty_bitmap, flags),
+	},
+};
+
+static int fill_space(struct objects *o, void *arg)
+{
+	struct vfio_iommu_type1_space_create *create = arg;
+
+	create->device = -1;
+	return o->c.fd;
+}
+
+FIXTURE_VARIANT_ADD(size, iommu_space_create) {
+	.r = {
+		.number = VFIO_IOMMU_SPACE_CREATE, .fill = fill_space, .file = true,
+		.size = sizeof(struct vfio_iommu_type1_space_create),
 	},
 };
 
@@ -292,12 +307,6 @@ static int fill_pasid_get(struct objects *o, void *arg)
 {
 	struct vfio_device_feature *feature = arg;
 
-	/* There is nothing to get before the device may use one. */
-	if (!o->allowed) {
-		t1_pasid_alloc(&o->c, 10, 10);
-		t1_pasid_allow(&o->vtest, 10, IOVA, T1_PAGE);
-		o->allowed = true;
-	}
 	feature->flags = VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_PASID;
 	return o->vtest.fd;
 }
@@ -351,7 +360,13 @@ static int call(struct objects *o, __u32 argsz, __u32 size)
 
 	memcpy(whole, &argsz, sizeof(argsz));
 	memcpy(arg, whole, r->size < size ? r->size : size);
-	return ioctl(fd, r->number, arg) ? -errno : 0;
+	fd = ioctl(fd, r->number, arg);
+	if (fd < 0)
+		return -errno;
+	if (!r->file)
+		return fd;
+	close(fd);
+	return 0;
 }
 
 static void undo(struct objects *o)

@@ -51,6 +51,7 @@ enum fuzz_file {
 	FUZZ_GROUP,
 	FUZZ_DEVICE,
 	FUZZ_EVENTFD,
+	FUZZ_SPACE,
 	FUZZ_FILES
 };
 

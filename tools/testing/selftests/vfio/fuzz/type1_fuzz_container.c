@@ -38,13 +38,19 @@ static int op_set_iommu(struct fuzz *f)
 			   fuzz_or_edge(f, types[fuzz_below(f, 8)]));
 }
 
+/* What DMA mappings are made in */
+static enum fuzz_file mapper(struct fuzz *f)
+{
+	return fuzz_one_in(f, 4) ? FUZZ_SPACE : FUZZ_CONTAINER;
+}
+
 static int op_get_info(struct fuzz *f)
 {
 	char buf[1024] = {};
 	struct vfio_iommu_type1_info *info = (void *)buf;
 
 	info->argsz = fuzz_one_in(f, 4) ? sizeof(*info) + fuzz_below(f, 200) : sizeof(buf);
-	return fuzz_call(f, FUZZ_CONTAINER, VFIO_IOMMU_GET_INFO, buf, sizeof(*info));
+	return fuzz_call(f, mapper(f), VFIO_IOMMU_GET_INFO, buf, sizeof(*info));
 }
 
 static int map(struct fuzz *f, __u32 flags, char *vaddr, struct fuzz_range range)
@@ -56,7 +62,7 @@ static int map(struct fuzz *f, __u32 flags, char *vaddr, struct fuzz_range range
 		.iova = range.iova,
 		.size = range.size,
 	};
-	int ret = fuzz_call(f, FUZZ_CONTAINER, VFIO_IOMMU_MAP_DMA, &map, sizeof(map));
+	int ret = fuzz_call(f, mapper(f), VFIO_IOMMU_MAP_DMA, &map, sizeof(map));
 
 	if (!ret)
 		f->proc->mapped[fuzz_below(f, FUZZ_RANGES)] =
@@ -113,7 +119,7 @@ static int unmap(struct fuzz *f, __u32 flags, struct fuzz_range range)
 		.size = fuzz_or_edge(f, 256),
 		.data = (void *)(f->scratch + T1_PAGE),
 	};
-	return fuzz_call(f, FUZZ_CONTAINER, VFIO_IOMMU_UNMAP_DMA, buf, sizeof(buf));
+	return fuzz_call(f, mapper(f), VFIO_IOMMU_UNMAP_DMA, buf, sizeof(buf));
 }
 
 static int op_unmap(struct fuzz *f)
@@ -158,7 +164,7 @@ static int op_map_vaddr(struct fuzz *f)
 		.iova = range.iova,
 		.size = range.size,
 	};
-	int dev, fd = fuzz_file(f, FUZZ_CONTAINER, &dev);
+	int dev, fd = fuzz_file(f, mapper(f), &dev);
 
 	if (fd < 0)
 		return 1;
@@ -182,7 +188,7 @@ static int dirty(struct fuzz *f, __u32 flags)
 	get->bitmap.pgsize = T1_PAGE;
 	get->bitmap.size = fuzz_or_edge(f, 256);
 	get->bitmap.data = fuzz_one_in(f, 8) ? fuzz_pointer(f) : f->scratch + T1_PAGE;
-	return fuzz_call(f, FUZZ_CONTAINER, VFIO_IOMMU_DIRTY_PAGES, buf, sizeof(buf));
+	return fuzz_call(f, mapper(f), VFIO_IOMMU_DIRTY_PAGES, buf, sizeof(buf));
 }
 
 static int op_dirty_start(struct fuzz *f)

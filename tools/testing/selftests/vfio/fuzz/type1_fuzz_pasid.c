@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* PASIDs: of containers, of devices, and what the latter do under them. */
+/* PASIDs: of containers, of devices, what the latter do under them, and spaces for that. */
 #include <errno.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -63,32 +64,40 @@ static int feature(struct fuzz *f, __u32 flags, struct vfio_device_feature_pasid
 			    flags | VFIO_DEVICE_FEATURE_PASID, req, sizeof(*req));
 }
 
-/* Windows are large, so that jobs find themselves in one. */
-static int op_pasid_allow(struct fuzz *f)
+static int op_space_create(struct fuzz *f)
 {
-	struct vfio_device_feature_pasid req = {
-		.flags = VFIO_DEVICE_PASID_ALLOW,
-		.iova = fuzz_or_edge(f, 0x1000000),
-		.size = fuzz_or_edge(f, 0x400000),
-	};
+	struct vfio_iommu_type1_space_create create = { .argsz = sizeof(create), .device = -1 };
+	int dev, fd = fuzz_file(f, FUZZ_CONTAINER, &dev);
 
+	if (fd < 0)
+		return 1;
+	fuzz_mutate(f, &create, sizeof(create));
+	return fuzz_keep(f, FUZZ_SPACE, ioctl(fd, VFIO_IOMMU_SPACE_CREATE, &create), 0);
+}
+
+static int op_pasid_attach(struct fuzz *f)
+{
+	struct vfio_device_feature_pasid req = { .flags = VFIO_DEVICE_PASID_ATTACH };
+	int dev;
+
+	req.space = fuzz_one_in(f, 3) ? -1 : fuzz_file(f, FUZZ_SPACE, &dev);
 	return feature(f, VFIO_DEVICE_FEATURE_SET, &req);
 }
 
-/* One that the device may use, if there is one, half of the time */
-static __u32 allowed_pasid(struct fuzz *f, int fd)
+/* One of the device that is attached, if there is one, half of the time */
+static __u32 attached_pasid(struct fuzz *f, int fd)
 {
 	struct vfio_device_feature_pasid req = { .pasid = 1 + fuzz_below(f, 8) };
 
 	if (fuzz_one_in(f, 2) &&
-	    !__t1_pasid_feature(fd, VFIO_DEVICE_FEATURE_GET, T1_PASID_ARGSZ, &req))
+	    !__t1_pasid_feature(fd, VFIO_DEVICE_FEATURE_GET, T1_PASID_ARGSZ, &req) && req.pasid)
 		return req.pasid;
 	return fuzz_pasid(f);
 }
 
-static int op_pasid_withdraw(struct fuzz *f)
+static int op_pasid_detach(struct fuzz *f)
 {
-	struct vfio_device_feature_pasid req = { .flags = VFIO_DEVICE_PASID_WITHDRAW };
+	struct vfio_device_feature_pasid req = { .flags = VFIO_DEVICE_PASID_DETACH };
 
 	return feature(f, VFIO_DEVICE_FEATURE_SET, &req);
 }
@@ -103,13 +112,13 @@ static int op_pasid_get(struct fuzz *f)
 static int job_start(struct fuzz *f, int fd)
 {
 	struct vfio_test_job job = {
-		.pasid = allowed_pasid(f, fd),
 		.command = fuzz_or_edge(f, VFIO_TEST_READ + fuzz_below(f, 4)),
 		.iova = fuzz_mapped(f).iova,
 	};
 
 	job.length = T1_PAGE;
 	if (job.command <= VFIO_TEST_WRITE) {
+		job.pasid = fuzz_one_in(f, 2) ? attached_pasid(f, fd) : 0;
 		job.length = fuzz_or_edge(f, 1 + fuzz_below(f, T1_PAGE));
 		job.offset = fuzz_or_edge(f, fuzz_below(f, VFIO_TEST_MEM_SIZE - T1_PAGE));
 	}
@@ -127,7 +136,6 @@ static int op_job(struct fuzz *f)
 		[VFIO_TEST_QUEUED] = EAGAIN,
 		[VFIO_TEST_RUNNING] = EINPROGRESS,
 		[VFIO_TEST_NO_PASID] = EACCES,
-		[VFIO_TEST_NO_WINDOW] = ERANGE,
 		[VFIO_TEST_NO_MEMORY] = ENOMEM,
 		[VFIO_TEST_NO_PIN] = ENOSPC,
 	};
@@ -154,8 +162,9 @@ const struct fuzz_op fuzz_pasid_ops[] = {
 	{ "pasid_alloc", 120, op_pasid_alloc, FUZZ_ANY },
 	{ "pasid_free", 80, op_pasid_free, FUZZ_ANY },
 	{ "pasid_vfork", 10, op_pasid_vfork, FUZZ_ANY },
-	{ "pasid_allow", 80, op_pasid_allow, FUZZ_VTEST },
-	{ "pasid_withdraw", 30, op_pasid_withdraw, FUZZ_VTEST },
+	{ "space_create", 30, op_space_create, FUZZ_ANY },
+	{ "pasid_attach", 80, op_pasid_attach, FUZZ_VTEST },
+	{ "pasid_detach", 30, op_pasid_detach, FUZZ_VTEST },
 	{ "pasid_get", 40, op_pasid_get, FUZZ_VTEST },
 	{ "job", 80, op_job, FUZZ_VTEST },
 	{ }

@@ -31,7 +31,7 @@
 #include "type1_fuzz.h"
 
 #define TRIES		1000
-#define IOVA		0x1000000UL	/* in the window of a PASID, see type1_fuzz_pasid.c */
+#define IOVA		0x1000000UL
 #define CONFIG		((__u64)VFIO_PCI_CONFIG_REGION_INDEX << VFIO_TEST_OFFSET_SHIFT)
 
 enum { WITH_IOMMU, EMULATED, NO_TYPE, CONTAINERS };
@@ -168,8 +168,8 @@ static void have_memory(struct fuzz *f)
 /* Four of them, of which the device may use two: see fuzz_pasid() */
 static void have_pasids(struct fuzz *f)
 {
-	struct vfio_device_feature_pasid allow = {
-		.flags = VFIO_DEVICE_PASID_ALLOW, .iova = IOVA, .size = 0x400000,
+	struct vfio_device_feature_pasid attach = {
+		.flags = VFIO_DEVICE_PASID_ATTACH, .space = -1,
 	};
 	struct vfio_iommu_type1_pasid_request alloc = {
 		.argsz = sizeof(alloc), .flags = VFIO_IOMMU_PASID_REQUEST_ALLOC,
@@ -181,9 +181,9 @@ static void have_pasids(struct fuzz *f)
 		alloc.min = pasid;
 		alloc.max = pasid;
 		ioctl(container(f, EMULATED), VFIO_IOMMU_PASID_REQUEST, &alloc);
-		allow.pasid = pasid;
+		attach.pasid = pasid;
 		if (fd >= 0 && pasid <= 2)
-			__t1_pasid_feature(fd, VFIO_DEVICE_FEATURE_SET, T1_PASID_ARGSZ, &allow);
+			__t1_pasid_feature(fd, VFIO_DEVICE_FEATURE_SET, T1_PASID_ARGSZ, &attach);
 	}
 }
 

@@ -84,6 +84,15 @@ void t1_race_delay_interrupts(const char *bdf)
 	run_interrupts_on(bdf, DELAYED_CPU);
 }
 
+void t1_race_delay_thread(pid_t tid)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(DELAYED_CPU, &set);
+	T1_ASSERT(!sched_setaffinity(tid, sizeof(set), &set));
+}
+
 static void pause_ms(void)
 {
 	const struct timespec ms = { .tv_nsec = 1000000 };

@@ -49,6 +49,8 @@ void t1_race_begin_free_work(struct t1_race *race, const char *symbol,
 void t1_race_free_interrupts(const char *bdf);
 /* Or to there, when it is such a thread that is to be delayed */
 void t1_race_delay_interrupts(const char *bdf);
+/* The same for a thread of the kernel */
+void t1_race_delay_thread(pid_t tid);
 /* Does it wait still? If not, who asks has waited for it. */
 bool t1_race_overtaken(void);
 /* Let it go on, until the call returns. */

@@ -35,15 +35,10 @@ int __t1_pasid_alloc(struct t1_container *c, __u32 min, __u32 max)
 	return req.pasid;
 }
 
-/* For a test of something else, too: a kernel without PASIDs lets vfio_test use any number */
 __u32 t1_pasid_alloc(struct t1_container *c, __u32 min, __u32 max)
 {
-	int pasid;
+	int pasid = __t1_pasid_alloc(c, min, max);
 
-	if (!ioctl(c->fd, VFIO_CHECK_EXTENSION, VFIO_PASID_ALLOC))
-		return min;
-
-	pasid = __t1_pasid_alloc(c, min, max);
 	T1_ASSERT_OK(pasid < 0 ? pasid : 0);
 	return pasid;
 }

@@ -67,7 +67,7 @@ static bool try_all(struct t1_rivals_page *page, int container, int device)
 	if (container >= 0 && (!is_eperm(page, "ALLOC", __t1_pasid_alloc(&c, 1, LAST)) ||
 			       !is_eperm(page, "FREE", __t1_pasid_free(&c, 1, LAST))))
 		return false;
-	return device < 0 || is_eperm(page, "ALLOW", __t1_pasid_allow(&dev, LAST, 0, T1_PAGE));
+	return device < 0 || is_eperm(page, "ATTACH", __t1_pasid_attach(&dev, LAST, -1));
 }
 
 void t1_rival_run(struct t1_rivals *rivals, int container, int device)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Devices of the vfio_test module, and what they may do under PASIDs. */
+/* Devices of the vfio_test module, and the spaces that they reach under PASIDs. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -71,42 +71,49 @@ static int feature(struct t1_vtest *dev, __u32 flags, struct vfio_device_feature
 	return __t1_pasid_feature(dev->fd, flags, T1_PASID_ARGSZ, req);
 }
 
-int __t1_pasid_allow(struct t1_vtest *dev, __u32 pasid, __u64 iova, __u64 size)
+static int set_pasid(struct t1_vtest *dev, __u32 flags, __u32 pasid, int space)
 {
-	struct vfio_device_feature_pasid req = {
-		.flags = VFIO_DEVICE_PASID_ALLOW,
-		.pasid = pasid,
-		.iova = iova,
-		.size = size,
-	};
+	struct vfio_device_feature_pasid req = { .flags = flags, .pasid = pasid, .space = space };
 
 	return feature(dev, VFIO_DEVICE_FEATURE_SET, &req);
 }
 
-/* Where the kernel has no PASIDs, nothing has to be allowed: see t1_pasid_alloc() */
-void t1_pasid_allow(struct t1_vtest *dev, __u32 pasid, __u64 iova, __u64 size)
+int __t1_pasid_attach(struct t1_vtest *dev, __u32 pasid, int space)
 {
-	struct vfio_device_feature_pasid none = {};
-
-	if (feature(dev, VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_SET, &none))
-		return;
-	T1_ASSERT_OK(__t1_pasid_allow(dev, pasid, iova, size));
+	return set_pasid(dev, VFIO_DEVICE_PASID_ATTACH, pasid, space);
 }
 
-int __t1_pasid_withdraw(struct t1_vtest *dev, __u32 pasid)
+void t1_pasid_attach(struct t1_vtest *dev, __u32 pasid, int space)
 {
-	struct vfio_device_feature_pasid req = {
-		.flags = VFIO_DEVICE_PASID_WITHDRAW,
-		.pasid = pasid,
-	};
-
-	return feature(dev, VFIO_DEVICE_FEATURE_SET, &req);
+	T1_ASSERT_OK(__t1_pasid_attach(dev, pasid, space));
 }
 
-int __t1_pasid_next(struct t1_vtest *dev, __u32 pasid, struct vfio_device_feature_pasid *found)
+int __t1_pasid_detach(struct t1_vtest *dev, __u32 pasid)
 {
-	*found = (struct vfio_device_feature_pasid) { .pasid = pasid };
-	return feature(dev, VFIO_DEVICE_FEATURE_GET, found);
+	return set_pasid(dev, VFIO_DEVICE_PASID_DETACH, pasid, 0);
+}
+
+__u32 t1_pasid_next(struct t1_vtest *dev, __u32 pasid)
+{
+	struct vfio_device_feature_pasid req = { .pasid = pasid };
+
+	T1_ASSERT_OK(feature(dev, VFIO_DEVICE_FEATURE_GET, &req));
+	T1_ASSERT(req.flags == VFIO_DEVICE_PASID_SYSTEM && req.max_pasid == 0xfffff);
+	return req.pasid;
+}
+
+int __t1_space_create(struct t1_container *c, struct t1_container *space)
+{
+	struct vfio_iommu_type1_space_create create = { .argsz = sizeof(create), .device = -1 };
+
+	memset(space, 0, sizeof(*space));
+	space->fd = ioctl(c->fd, VFIO_IOMMU_SPACE_CREATE, &create);
+	return space->fd < 0 ? -errno : 0;
+}
+
+void t1_space_create(struct t1_container *c, struct t1_container *space)
+{
+	T1_ASSERT_OK(__t1_space_create(c, space));
 }
 
 int __t1_job_start(struct t1_vtest *dev, __u32 pasid, __u32 command, __u64 iova, __u32 length)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Devices of the module vfio_test, which do jobs under PASIDs */
+/* Devices of the module vfio_test, and spaces that they reach under PASIDs */
 #ifndef SELFTESTS_VFIO_LIB_TYPE1_VTEST_H
 #define SELFTESTS_VFIO_LIB_TYPE1_VTEST_H
 
@@ -25,13 +25,17 @@ void *t1_vtest_mmap(struct t1_vtest *dev, size_t size);
 
 /* VFIO_DEVICE_FEATURE_PASID of the device file @fd */
 int __t1_pasid_feature(int fd, __u32 flags, __u32 argsz, struct vfio_device_feature_pasid *req);
-int __t1_pasid_allow(struct t1_vtest *dev, __u32 pasid, __u64 iova, __u64 size);
-void t1_pasid_allow(struct t1_vtest *dev, __u32 pasid, __u64 iova, __u64 size);
-int __t1_pasid_withdraw(struct t1_vtest *dev, __u32 pasid);
-/* The first from @pasid on that the device may use */
-int __t1_pasid_next(struct t1_vtest *dev, __u32 pasid, struct vfio_device_feature_pasid *found);
+/* @space: a file, or -1 */
+int __t1_pasid_attach(struct t1_vtest *dev, __u32 pasid, int space);
+void t1_pasid_attach(struct t1_vtest *dev, __u32 pasid, int space);
+int __t1_pasid_detach(struct t1_vtest *dev, __u32 pasid);
+/* The first from @pasid on that is attached, or 0 */
+__u32 t1_pasid_next(struct t1_vtest *dev, __u32 pasid);
+/* An address space: a container without groups, for t1_map() and so on, and for close */
+int __t1_space_create(struct t1_container *c, struct t1_container *space);
+void t1_space_create(struct t1_container *c, struct t1_container *space);
 
-/* Jobs use the start of the memory. */
+/* Jobs use the start of the memory. With @pasid 0 they are in the container. */
 int __t1_job_start(struct t1_vtest *dev, __u32 pasid, __u32 command, __u64 iova, __u32 length);
 /* VFIO_TEST_..., at once, or when it is another one */
 int t1_job_status(struct t1_vtest *dev);

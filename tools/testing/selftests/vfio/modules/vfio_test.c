@@ -7,13 +7,12 @@
  * type1 looks up the memory. The calling process does not, because it may
  * differ from the process whose memory is mapped.
  *
- * A program writes a job: a PASID, an IOVA range, and a command. The thread
- * does the job if the device may use that PASID and the range is within its
- * window. This driver enforces that, as any driver does if the IOMMU does not
- * know the PASIDs of its device.
+ * A program writes a job: an IOVA range, a command, and perhaps a PASID. The
+ * thread does the job in the address space that the PASID is attached to.
+ * Without a PASID that is the container's own. Only there can memory be pinned.
  *
  * A job can wait for its memory without limit, because the user can delay a
- * page fault, by userfaultfd for example. Revoke, close and unmap must not wait
+ * page fault, by userfaultfd for example. Detach, close and unmap must not wait
  * for that. They break a job off with a signal, which only the kernel can send:
  * then its page fault fails. A signal is sent with the lock held and the job
  * running. Pending signals are dropped, with the lock held, when the job ends.
@@ -44,7 +43,6 @@
 #include <linux/vfio.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
-#include <linux/xarray.h>
 
 #include "base.h"
 #include "vfio.h"
@@ -60,23 +58,11 @@ MODULE_PARM_DESC(devices, "How many devices there are (2, at most 8).");
 static struct platform_device *vfio_test_devices[VFIO_TEST_MAX_DEVICES];
 
 /**
- * struct vfio_test_window - IOVAs that a PASID may reach
- * @first: first IOVA
- * @last: last IOVA
- */
-struct vfio_test_window {
-	u64 first;
-	u64 last;
-};
-
-/**
  * struct vfio_test_pin - a page that is pinned
- * @pasid: PASID of the job that pinned it
  * @held: dma_unmap() leaves it
  * @iova: its IOVA
  */
 struct vfio_test_pin {
-	u32 pasid;
 	bool held;
 	u64 iova;
 };
@@ -93,7 +79,6 @@ struct vfio_test_pin {
  * @lock: protects all that follows
  * @job: the last one
  * @deadline: of @job, in jiffies
- * @windows: vfio_test_window, by PASID; looked up under @lock
  * @pins: pages that are pinned
  * @npins: number of @pins
  * @unmapping: calls of dma_unmap() under way: no new pins
@@ -110,7 +95,6 @@ struct vfio_test_device {
 	spinlock_t lock;	/* all that follows */
 	struct vfio_test_job job;
 	unsigned long deadline;
-	struct xarray windows;
 	struct vfio_test_pin pins[VFIO_TEST_MAX_PINS];
 	unsigned int npins;
 	unsigned int unmapping;
@@ -124,12 +108,32 @@ static struct vfio_test_device *to_vfio_test(struct vfio_device *vdev)
 
 /* Jobs: in the thread, without the lock */
 
+/* Where the kernel has no PASIDs, none is attached */
+static int vfio_test_rw_pasid(struct vfio_test_device *test, u32 pasid, u64 iova,
+			      void *data, size_t length, bool write)
+{
+#ifdef VFIO_DEVICE_FEATURE_PASID
+	return vfio_dma_rw_pasid(&test->vdev, pasid, iova, data, length, write);
+#else
+	return -ENOENT;
+#endif
+}
+
 static u32 vfio_test_rw(struct vfio_test_device *test,
 			const struct vfio_test_job *job)
 {
-	int ret = vfio_dma_rw(&test->vdev, job->iova, test->mem + job->offset,
-			      job->length, job->command == VFIO_TEST_WRITE);
+	bool write = job->command == VFIO_TEST_WRITE;
+	void *data = test->mem + job->offset;
+	int ret;
 
+	if (job->pasid)
+		ret = vfio_test_rw_pasid(test, job->pasid, job->iova, data,
+					 job->length, write);
+	else
+		ret = vfio_dma_rw(&test->vdev, job->iova, data, job->length,
+				  write);
+	if (ret == -ENOENT)
+		return VFIO_TEST_NO_PASID;
 	return ret ? VFIO_TEST_NO_MEMORY : VFIO_TEST_DONE;
 }
 
@@ -146,7 +150,6 @@ static u32 vfio_test_pin(struct vfio_test_device *test,
 	/* There is room: only jobs pin, one at a time, and this is the one */
 	spin_lock(&test->lock);
 	test->pins[test->npins++] = (struct vfio_test_pin) {
-		.pasid = job->pasid,
 		.held = job->command == VFIO_TEST_HOLD,
 		.iova = job->iova,
 	};
@@ -154,23 +157,21 @@ static u32 vfio_test_pin(struct vfio_test_device *test,
 	return VFIO_TEST_DONE;
 }
 
-static bool vfio_test_pin_matches(const struct vfio_test_pin *pin, u32 pasid,
-				  bool held, u64 first, u64 last)
+static bool vfio_test_pin_matches(const struct vfio_test_pin *pin, bool held,
+				  u64 first, u64 last)
 {
-	return (!pasid || pin->pasid == pasid) && (held || !pin->held) &&
-	       pin->iova >= first && pin->iova <= last;
+	return (held || !pin->held) && pin->iova >= first && pin->iova <= last;
 }
 
-/* Take one pin in a range out of the list: of a PASID, or of any if it is 0 */
-static bool vfio_test_take_pin(struct vfio_test_device *test, u32 pasid,
-			       bool held, u64 first, u64 last, u64 *iova)
+/* Take one pin in a range out of the list */
+static bool vfio_test_take_pin(struct vfio_test_device *test, bool held,
+			       u64 first, u64 last, u64 *iova)
 {
 	unsigned int i;
 
 	spin_lock(&test->lock);
 	for (i = 0; i < test->npins; i++) {
-		if (vfio_test_pin_matches(&test->pins[i], pasid, held, first,
-					  last)) {
+		if (vfio_test_pin_matches(&test->pins[i], held, first, last)) {
 			*iova = test->pins[i].iova;
 			test->pins[i] = test->pins[--test->npins];
 			spin_unlock(&test->lock);
@@ -182,19 +183,17 @@ static bool vfio_test_take_pin(struct vfio_test_device *test, u32 pasid,
 }
 
 /*
- * Unpin the pages of a PASID (of any, if it is 0) in a range; held ones only
- * with
- * @held. On return none of them is left, even if another task unpins as well.
- * Returns false if there was none.
+ * Unpin the pages in a range; held ones only with @held. On return none of them
+ * is left, even if another task unpins as well. Returns false if there was none.
  */
-static bool vfio_test_unpin(struct vfio_test_device *test, u32 pasid, bool held,
-			    u64 first, u64 last)
+static bool vfio_test_unpin(struct vfio_test_device *test, bool held, u64 first,
+			    u64 last)
 {
 	bool found = false;
 	u64 iova;
 
 	mutex_lock(&test->unpin);
-	while (vfio_test_take_pin(test, pasid, held, first, last, &iova)) {
+	while (vfio_test_take_pin(test, held, first, last, &iova)) {
 		vfio_unpin_pages(&test->vdev, iova, 1);
 		found = true;
 	}
@@ -210,42 +209,18 @@ static u32 vfio_test_execute(struct vfio_test_device *test,
 	case VFIO_TEST_HOLD:
 		return vfio_test_pin(test, job);
 	case VFIO_TEST_UNPIN:
-		return vfio_test_unpin(test, job->pasid, true, job->iova,
-				       job->iova) ?
+		return vfio_test_unpin(test, true, job->iova, job->iova) ?
 			VFIO_TEST_DONE : VFIO_TEST_NO_PIN;
 	default:
 		return vfio_test_rw(test, job);
 	}
 }
 
-/* A kernel without PASIDs has no windows: any number will do */
-static u32 vfio_test_in_window(struct vfio_test_device *test,
-			       const struct vfio_test_job *job)
-{
-#ifdef VFIO_DEVICE_FEATURE_PASID
-	struct vfio_test_window *window = xa_load(&test->windows, job->pasid);
-
-	if (!window)
-		return VFIO_TEST_NO_PASID;
-	if (job->iova < window->first || job->iova > window->last ||
-	    job->length - 1 > window->last - job->iova)
-		return VFIO_TEST_NO_WINDOW;
-#else
-	if (job->length - 1 > U64_MAX - job->iova)
-		return VFIO_TEST_NO_WINDOW;
-#endif
-	return VFIO_TEST_DONE;
-}
-
 /* May the device do this job? VFIO_TEST_DONE if so */
 static u32 vfio_test_permitted(struct vfio_test_device *test,
 			       const struct vfio_test_job *job)
 {
-	u32 status = vfio_test_in_window(test, job);
-
 	lockdep_assert_held(&test->lock);
-	if (status != VFIO_TEST_DONE)
-		return status;
 	if (test->closing)
 		return VFIO_TEST_NO_MEMORY;
 	if ((job->command == VFIO_TEST_PIN || job->command == VFIO_TEST_HOLD) &&
@@ -342,37 +317,10 @@ static void vfio_test_timeout(struct work_struct *work)
 /* vfio_device_ops */
 
 #ifdef VFIO_DEVICE_FEATURE_PASID
-static int vfio_test_pasid_allow(struct vfio_device *vdev, u32 pasid,
-				 u64 first, u64 last)
+/* If the job has not begun yet, it does not find the PASID */
+static void vfio_test_pasid_detach(struct vfio_device *vdev, u32 pasid)
 {
-	struct vfio_test_device *test = to_vfio_test(vdev);
-	struct vfio_test_window *window;
-	int ret;
-
-	window = kmalloc(sizeof(*window), VFIO_GFP_USER);
-	if (!window)
-		return -ENOMEM;
-	window->first = first;
-	window->last = last;
-
-	ret = xa_insert(&test->windows, pasid, window, VFIO_GFP_USER);
-	if (ret)
-		kfree(window);
-	return ret;
-}
-
-static void vfio_test_pasid_revoke(struct vfio_device *vdev, u32 pasid)
-{
-	struct vfio_test_device *test = to_vfio_test(vdev);
-	struct vfio_test_window *window;
-
-	spin_lock(&test->lock);
-	window = xa_erase(&test->windows, pasid);
-	spin_unlock(&test->lock);
-	kfree(window);
-
-	vfio_test_break_off(test, pasid, 0);
-	vfio_test_unpin(test, pasid, true, 0, U64_MAX);
+	vfio_test_signal(to_vfio_test(vdev), pasid, 0);
 }
 #endif
 
@@ -386,7 +334,7 @@ static void vfio_test_dma_unmap(struct vfio_device *vdev, u64 iova, u64 length)
 
 	vfio_test_break_off(test, 0, VFIO_TEST_PIN);
 	vfio_test_break_off(test, 0, VFIO_TEST_HOLD);
-	vfio_test_unpin(test, 0, false, iova, iova + (length - 1));
+	vfio_test_unpin(test, false, iova, iova + (length - 1));
 
 	spin_lock(&test->lock);
 	test->unmapping--;
@@ -396,7 +344,7 @@ static void vfio_test_dma_unmap(struct vfio_device *vdev, u64 iova, u64 length)
 static void vfio_test_reset(struct vfio_test_device *test)
 {
 	vfio_test_break_off(test, 0, 0);
-	vfio_test_unpin(test, 0, true, 0, U64_MAX);
+	vfio_test_unpin(test, true, 0, U64_MAX);
 }
 
 static int vfio_test_open(struct vfio_device *vdev)
@@ -425,8 +373,6 @@ static void vfio_test_close(struct vfio_device *vdev)
 	vfio_test_reset(test);
 	cancel_delayed_work_sync(&test->timeout);
 	kthread_stop(test->thread);
-	/* An insertion that found no memory leaves nodes behind */
-	xa_destroy(&test->windows);
 }
 
 static bool vfio_test_job_valid(const struct vfio_test_job *job)
@@ -434,6 +380,8 @@ static bool vfio_test_job_valid(const struct vfio_test_job *job)
 	u64 last = job->iova + (job->length - 1);
 
 	if (job->status || job->__reserved || !job->length)
+		return false;
+	if (last < job->iova)
 		return false;
 	/* VFIO's functions would truncate it */
 	if (job->iova != (dma_addr_t)job->iova || last != (dma_addr_t)last)
@@ -448,7 +396,7 @@ static bool vfio_test_job_valid(const struct vfio_test_job *job)
 	case VFIO_TEST_UNPIN:
 	case VFIO_TEST_HOLD:
 		return PAGE_ALIGNED(job->iova) && job->length == PAGE_SIZE &&
-		       !job->offset;
+		       !job->offset && !job->pasid;
 	default:
 		return false;
 	}
@@ -598,7 +546,6 @@ static int vfio_test_init(struct vfio_device *vdev)
 	init_waitqueue_head(&test->idle);
 	INIT_DELAYED_WORK(&test->timeout, vfio_test_timeout);
 	mutex_init(&test->unpin);
-	xa_init_flags(&test->windows, XA_FLAGS_ACCOUNT);
 	test->mem = alloc_pages_exact(VFIO_TEST_MEM_SIZE, GFP_KERNEL);
 	return test->mem ? 0 : -ENOMEM;
 }
@@ -626,8 +573,7 @@ static const struct vfio_device_ops vfio_test_ops = {
 	.peer_range	= vfio_test_peer_range,
 #endif
 #ifdef VFIO_DEVICE_FEATURE_PASID
-	.pasid_allow	= vfio_test_pasid_allow,
-	.pasid_revoke	= vfio_test_pasid_revoke,
+	.pasid_detach	= vfio_test_pasid_detach,
 #endif
 };
 

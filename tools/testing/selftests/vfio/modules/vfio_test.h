@@ -19,10 +19,10 @@
 #define VFIO_TEST_MAX_PINS	16
 
 /**
- * struct vfio_test_job - an access of the device under a PASID
- * @pasid: PASID of the access
+ * struct vfio_test_job - an access of the device
+ * @pasid: PASID of a READ or WRITE; otherwise, and without one, 0
  * @command: VFIO_TEST_READ and so on
- * @iova: IOVA in the container
+ * @iova: IOVA, in the address space of the PASID or the container's own
  * @offset: offset in the memory region; READ and WRITE only, otherwise 0
  * @length: bytes, at most VFIO_TEST_MAX_LENGTH; one page unless READ or WRITE
  * @status: result; 0 in a write
@@ -35,9 +35,9 @@
 struct vfio_test_job {
 	__u32 pasid;
 	__u32 command;
-#define VFIO_TEST_READ		1	/* from the container into the region */
+#define VFIO_TEST_READ		1	/* from user memory into the region */
 #define VFIO_TEST_WRITE		2	/* the other way */
-#define VFIO_TEST_PIN		3	/* until UNPIN, revoke, unmap, reset or close */
+#define VFIO_TEST_PIN		3	/* until UNPIN, unmap, reset or close */
 #define VFIO_TEST_UNPIN		4
 #define VFIO_TEST_HOLD		5	/* PIN, but as if pinned again after each unmap */
 	__aligned_u64 iova;
@@ -46,11 +46,10 @@ struct vfio_test_job {
 	__u32 status;
 #define VFIO_TEST_DONE		0
 #define VFIO_TEST_QUEUED	1
-#define VFIO_TEST_RUNNING	2	/* permitted, and under way */
-#define VFIO_TEST_NO_PASID	3	/* the device may not use the PASID */
-#define VFIO_TEST_NO_WINDOW	4	/* not all is in the PASID's window */
-#define VFIO_TEST_NO_MEMORY	5	/* no such memory, or a timeout */
-#define VFIO_TEST_NO_PIN	6	/* all pins are in use; UNPIN: no such pin */
+#define VFIO_TEST_RUNNING	2	/* under way */
+#define VFIO_TEST_NO_PASID	3	/* the PASID is not attached */
+#define VFIO_TEST_NO_MEMORY	4	/* no such memory, or a timeout */
+#define VFIO_TEST_NO_PIN	5	/* all pins are in use; UNPIN: no such pin */
 	__u32 __reserved;
 };
 

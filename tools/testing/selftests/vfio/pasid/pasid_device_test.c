@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A device uses a PASID only when told to, within a window, and no longer than
- * its owner wants it to. The device is one of the vfio_test module.
+ * A device uses a PASID when its owner has attached it, and no longer than that. All
+ * of this is in the container's own address space; others are in pasid_space_test.c.
+ * The device is one of the vfio_test module.
  *
- * Fails on stock 6.1: no device can be told to use a PASID.
+ * Fails on stock 6.1: no PASID can be attached.
  */
 #include <errno.h>
 #include <signal.h>
@@ -93,51 +94,33 @@ static int access_page(struct t1_vtest *dev, __u32 *mem, __u32 *ram, __u32 pasid
 #define try_access(pasid, page) \
 	access_page(&self->dev, self->mem, self->ram, pasid, page)
 
-TEST_F(device, allow)
+TEST_F(device, attach)
 {
 	EXPECT_EQ(VFIO_TEST_NO_PASID, try_access(5, 0));
-	t1_pasid_allow(&self->dev, 5, IOVA, SIZE);
+	t1_pasid_attach(&self->dev, 5, -1);
 	EXPECT_EQ(VFIO_TEST_DONE, try_access(5, 0));
 	EXPECT_EQ(VFIO_TEST_DONE, try_access(5, PAGES - 1));
 	EXPECT_EQ(VFIO_TEST_NO_PASID, try_access(6, 0));
-	EXPECT_EQ(VFIO_TEST_NO_PASID, try_access(0, 0));
+	/* Without a PASID */
+	EXPECT_EQ(VFIO_TEST_DONE, try_access(0, 0));
 
-	EXPECT_EQ(0, __t1_pasid_withdraw(&self->dev, 5));
+	EXPECT_EQ(0, __t1_pasid_detach(&self->dev, 5));
 	EXPECT_EQ(VFIO_TEST_NO_PASID, try_access(5, 0));
-	EXPECT_EQ(-ENOENT, __t1_pasid_withdraw(&self->dev, 5));
-	t1_pasid_allow(&self->dev, 5, IOVA, SIZE);
+	EXPECT_EQ(VFIO_TEST_DONE, try_access(0, 0));
+	EXPECT_EQ(-ENOENT, __t1_pasid_detach(&self->dev, 5));
+	t1_pasid_attach(&self->dev, 5, -1);
 	EXPECT_EQ(VFIO_TEST_DONE, try_access(5, 0));
 }
 
-TEST_F(device, window)
-{
-	struct t1_vtest *dev = &self->dev;
-	__u64 end = IOVA + 2 * T1_PAGE;
-
-	t1_pasid_alloc(&self->c, 6, 6);
-	t1_pasid_allow(dev, 5, IOVA + T1_PAGE, T1_PAGE);
-	t1_pasid_allow(dev, 6, IOVA + 2 * T1_PAGE, T1_PAGE);
-	EXPECT_EQ(VFIO_TEST_NO_WINDOW, try_access(5, 0));
-	EXPECT_EQ(VFIO_TEST_DONE, try_access(5, 1));
-	EXPECT_EQ(VFIO_TEST_NO_WINDOW, try_access(5, 2));
-	EXPECT_EQ(VFIO_TEST_NO_WINDOW, try_access(6, 1));
-	EXPECT_EQ(VFIO_TEST_DONE, try_access(6, 2));
-
-	EXPECT_EQ(VFIO_TEST_DONE, t1_job(dev, 5, VFIO_TEST_READ, end - 8, 8));
-	EXPECT_EQ(VFIO_TEST_NO_WINDOW, t1_job(dev, 5, VFIO_TEST_READ, end - 8, 9));
-	EXPECT_EQ(VFIO_TEST_NO_WINDOW, t1_job(dev, 5, VFIO_TEST_READ, IOVA + T1_PAGE - 1, 2));
-	EXPECT_EQ(VFIO_TEST_NO_WINDOW, t1_job(dev, 5, VFIO_TEST_READ, -1ULL, 8));
-}
-
-/* A window may be anywhere; what is mapped there is another question. */
-TEST_F(device, window_without_memory)
+/* What is mapped, and how, is as without a PASID. */
+TEST_F(device, memory)
 {
 	struct t1_vtest *dev = &self->dev;
 
-	t1_pasid_allow(dev, 5, 0, -T1_PAGE);
-	EXPECT_EQ(VFIO_TEST_DONE, try_access(5, 0));
+	t1_pasid_attach(dev, 5, -1);
 	EXPECT_EQ(VFIO_TEST_NO_MEMORY, t1_job(dev, 5, VFIO_TEST_READ, IOVA + SIZE, 8));
 	EXPECT_EQ(VFIO_TEST_NO_MEMORY, t1_job(dev, 5, VFIO_TEST_READ, IOVA + SIZE - 4, 8));
+	EXPECT_EQ(VFIO_TEST_DONE, t1_job(dev, 5, VFIO_TEST_READ, IOVA + SIZE - 8, 8));
 	t1_unmap(&self->c, IOVA, SIZE);
 	EXPECT_EQ(VFIO_TEST_NO_MEMORY, try_access(5, 0));
 	t1_map(&self->c, self->ram, IOVA, SIZE, VFIO_DMA_MAP_FLAG_READ);
@@ -145,6 +128,7 @@ TEST_F(device, window_without_memory)
 	EXPECT_EQ(VFIO_TEST_DONE, t1_job(dev, 5, VFIO_TEST_READ, IOVA, 8));
 }
 
+/* In the order of the checks: each call has the error before as well, but for that */
 TEST_F(device, bad_requests)
 {
 	struct t1_vtest *dev = &self->dev;
@@ -156,37 +140,39 @@ TEST_F(device, bad_requests)
 #define SET	VFIO_DEVICE_FEATURE_SET
 #define GET	VFIO_DEVICE_FEATURE_GET
 #define PROBE	VFIO_DEVICE_FEATURE_PROBE
-#define ALLOW	VFIO_DEVICE_PASID_ALLOW
-#define WITHDRAW	VFIO_DEVICE_PASID_WITHDRAW
+#define ATTACH	VFIO_DEVICE_PASID_ATTACH
+#define DETACH	VFIO_DEVICE_PASID_DETACH
+#define SYSTEM	VFIO_DEVICE_PASID_SYSTEM
+#define NO_FILE	10000
 		{ PROBE, 8, {}, 0 },
 		{ PROBE | SET, 8, {}, 0 },
 		{ PROBE | GET, 8, {}, 0 },
 		{ PROBE | GET | SET, 8, {}, 0 },
-		{ 0, T1_PASID_ARGSZ, { ALLOW, 5, IOVA, SIZE }, -EINVAL },
-		{ GET | SET, T1_PASID_ARGSZ, { ALLOW, 5, IOVA, SIZE }, -EINVAL },
-		{ SET, 7, { ALLOW, 5, IOVA, SIZE }, -EINVAL },
-		{ SET, T1_PASID_ARGSZ - 1, { ALLOW, 5, IOVA, SIZE }, -EINVAL },
+		{ 0, T1_PASID_ARGSZ, { ATTACH, 5, -1 }, -EINVAL },
+		{ GET | SET, T1_PASID_ARGSZ, { ATTACH, 5, -1 }, -EINVAL },
+		{ SET, 7, { ATTACH, 5, -1 }, -EINVAL },
+		{ SET, T1_PASID_ARGSZ - 1, { ATTACH, 5, -1 }, -EINVAL },
 		{ GET, T1_PASID_ARGSZ - 1, { 0, 5 }, -EINVAL },
-		{ SET, T1_PASID_ARGSZ, { 0, 5, IOVA, SIZE }, -EINVAL },
-		{ SET, T1_PASID_ARGSZ, { ALLOW | WITHDRAW, 5, IOVA, SIZE }, -EINVAL },
-		{ SET, T1_PASID_ARGSZ, { 4, 5, IOVA, SIZE }, -EINVAL },
-		{ SET, T1_PASID_ARGSZ, { 1U << 31 | ALLOW, 5, IOVA, SIZE }, -EINVAL },
-		{ SET, T1_PASID_ARGSZ, { ALLOW, 5, IOVA, 0 }, -EINVAL },
-		{ SET, T1_PASID_ARGSZ, { ALLOW, 5, IOVA + 1, SIZE }, -EINVAL },
-		{ SET, T1_PASID_ARGSZ, { ALLOW, 5, IOVA, SIZE + 1 }, -EINVAL },
-		{ SET, T1_PASID_ARGSZ, { ALLOW, 5, -T1_PAGE, 2 * T1_PAGE }, -EINVAL },
-		{ SET, T1_PASID_ARGSZ, { WITHDRAW, 5, IOVA, 0 }, -EINVAL },
-		{ SET, T1_PASID_ARGSZ, { WITHDRAW, 5, 0, SIZE }, -EINVAL },
-		{ GET, T1_PASID_ARGSZ, { ALLOW, 5, 0, 0 }, -EINVAL },
-		{ GET, T1_PASID_ARGSZ, { 0, 0, 0, 0 }, -ENOENT },
-		{ SET, T1_PASID_ARGSZ, { ALLOW, 0, IOVA, SIZE }, -ENOENT },
-		{ SET, T1_PASID_ARGSZ, { ALLOW, 6, IOVA, SIZE }, -ENOENT },
-		{ SET, T1_PASID_ARGSZ, { ALLOW, -1U, IOVA, SIZE }, -ENOENT },
-		{ SET, T1_PASID_ARGSZ, { WITHDRAW, 5, 0, 0 }, -ENOENT },
-		{ SET, T1_PASID_ARGSZ + 100, { ALLOW, 5, -T1_PAGE, T1_PAGE }, 0 },
-		{ SET, T1_PASID_ARGSZ, { ALLOW, 5, IOVA, SIZE }, -EEXIST },
+		{ SET, T1_PASID_ARGSZ, { 0, 5, NO_FILE }, -EINVAL },
+		{ SET, T1_PASID_ARGSZ, { ATTACH | DETACH, 5, NO_FILE }, -EINVAL },
+		{ SET, T1_PASID_ARGSZ, { ATTACH | SYSTEM, 5, NO_FILE }, -EINVAL },
+		{ SET, T1_PASID_ARGSZ, { 8, 5, NO_FILE }, -EINVAL },
+		{ SET, T1_PASID_ARGSZ, { 1U << 31 | ATTACH, 5, NO_FILE }, -EINVAL },
+		{ SET, T1_PASID_ARGSZ, { ATTACH, 5, NO_FILE, 1 }, -EINVAL },
+		{ SET, T1_PASID_ARGSZ, { DETACH, 6, 0, 1 }, -EINVAL },
+		{ SET, T1_PASID_ARGSZ, { DETACH, 6, -1 }, -EINVAL },
+		{ SET, T1_PASID_ARGSZ, { DETACH, 5, 0 }, -ENOENT },
+		{ SET, T1_PASID_ARGSZ, { ATTACH, 6, NO_FILE }, -EBADF },
+		{ SET, T1_PASID_ARGSZ, { ATTACH, 6, -2 }, -EBADF },
+		{ SET, T1_PASID_ARGSZ, { ATTACH, 6, self->c.fd }, -EINVAL },
+		{ SET, T1_PASID_ARGSZ, { ATTACH, 0, -1 }, -ENOENT },
+		{ SET, T1_PASID_ARGSZ, { ATTACH, 6, -1 }, -ENOENT },
+		{ SET, T1_PASID_ARGSZ, { ATTACH, -1U, -1 }, -ENOENT },
+		{ GET, T1_PASID_ARGSZ, { ATTACH, 5 }, -EINVAL },
+		{ GET, T1_PASID_ARGSZ, { 8, 5 }, -EINVAL },
+		{ SET, T1_PASID_ARGSZ + 100, { ATTACH, 5, -1 }, 0 },
+		{ SET, T1_PASID_ARGSZ, { ATTACH, 5, -1 }, -EBUSY },
 	};
-	struct vfio_device_feature_pasid found;
 	unsigned int i;
 
 	for (i = 0; i < sizeof(calls) / sizeof(*calls); i++)
@@ -195,11 +181,31 @@ TEST_F(device, bad_requests)
 			TH_LOG("call %u", i);
 
 	/* Only the one that succeeded has done anything. */
-	EXPECT_EQ(0, __t1_pasid_next(dev, 0, &found));
-	EXPECT_EQ(5, found.pasid);
-	EXPECT_EQ(-T1_PAGE, found.iova);
-	EXPECT_EQ(T1_PAGE, found.size);
-	EXPECT_EQ(-ENOENT, __t1_pasid_next(dev, 6, &found));
+	EXPECT_EQ(5, t1_pasid_next(dev, 0));
+	EXPECT_EQ(0, t1_pasid_next(dev, 6));
+	EXPECT_EQ(1, t1_told(&self->c, "vfio-pasids-attached"));
+}
+
+/* What GET has returned is good for the next GET. */
+TEST_F(device, list)
+{
+	struct vfio_device_feature_pasid req = { .space = 77 };
+	__u32 found[4] = {}, i;
+
+	for (i = 1; i <= 3; i++) {
+		t1_pasid_alloc(&self->c, 5 * i + 1, 5 * i + 1);
+		t1_pasid_attach(&self->dev, 5 * i + 1, -1);
+	}
+	for (i = 0; i < 4; i++) {
+		EXPECT_EQ(0, __t1_pasid_feature(self->dev.fd, GET, T1_PASID_ARGSZ, &req));
+		EXPECT_EQ(SYSTEM, req.flags);
+		EXPECT_EQ(0xfffff, req.max_pasid);
+		found[i] = req.pasid++;
+	}
+	EXPECT_EQ(6, found[0]);
+	EXPECT_EQ(11, found[1]);
+	EXPECT_EQ(16, found[2]);
+	EXPECT_EQ(0, found[3]);
 }
 
 static int write_job(int fd, struct vfio_test_job job, size_t size, off_t pos)
@@ -211,7 +217,7 @@ static int write_job(int fd, struct vfio_test_job job, size_t size, off_t pos)
 TEST_F(device, bad_jobs)
 {
 	const struct vfio_test_job good = {
-		.pasid = 5, .command = VFIO_TEST_PIN, .iova = IOVA, .length = T1_PAGE,
+		.command = VFIO_TEST_PIN, .iova = IOVA, .length = T1_PAGE,
 	};
 	const size_t size = sizeof(good);
 	struct vfio_test_job job = good;
@@ -233,7 +239,14 @@ TEST_F(device, bad_jobs)
 	EXPECT_EQ(-1, pread(fd, &job, size - 1, 0));
 	EXPECT_EQ(-1, pread(fd, &job, size, 8));
 	EXPECT_EQ(VFIO_TEST_DONE, t1_job_status(&self->dev));
-	EXPECT_EQ(0, write_job(fd, good, size, 0));
+	job = good;
+	job.pasid = 5;		/* memory is not pinned under a PASID */
+	EXPECT_EQ(-EINVAL, write_job(fd, job, size, 0));
+	job.command = VFIO_TEST_READ;
+	job.iova = -8ULL;
+	EXPECT_EQ(-EINVAL, write_job(fd, job, size, 0));
+	job.iova = IOVA;
+	EXPECT_EQ(0, write_job(fd, job, size, 0));
 	EXPECT_EQ(VFIO_TEST_NO_PASID, t1_job_wait(&self->dev));
 }
 
@@ -282,7 +295,6 @@ TEST_F(device, bad_addresses)
 
 TEST_F(device, only_so_many)
 {
-	struct vfio_device_feature_pasid found = { .pasid = 0 };
 	unsigned int per_group = t1_pasids_per_group();
 	__u32 pasid, count = 0;
 
@@ -292,42 +304,39 @@ TEST_F(device, only_so_many)
 	}
 	for (pasid = 100; pasid < 100 + MAX_USES; pasid++) {
 		t1_pasid_alloc(&self->c, pasid, pasid);
-		ASSERT_EQ(0, __t1_pasid_allow(&self->dev, pasid, IOVA, SIZE));
+		ASSERT_EQ(0, __t1_pasid_attach(&self->dev, pasid, -1));
 	}
-	EXPECT_EQ(-ENOSPC, __t1_pasid_allow(&self->dev, 5, IOVA, SIZE));
-	EXPECT_EQ(0, __t1_pasid_withdraw(&self->dev, 100));
-	EXPECT_EQ(0, __t1_pasid_allow(&self->dev, 5, IOVA, SIZE));
+	EXPECT_EQ(-ENOSPC, __t1_pasid_attach(&self->dev, 5, -1));
+	EXPECT_EQ(-EBUSY, __t1_pasid_attach(&self->dev, 100, -1));
+	EXPECT_EQ(0, __t1_pasid_detach(&self->dev, 100));
+	EXPECT_EQ(0, __t1_pasid_attach(&self->dev, 5, -1));
 
 	/* All can be listed. */
-	while (!__t1_pasid_next(&self->dev, found.pasid, &found)) {
-		found.pasid++;
+	for (pasid = 0; (pasid = t1_pasid_next(&self->dev, pasid)); pasid++)
 		count++;
-	}
 	EXPECT_EQ(MAX_USES, count);
 	EXPECT_EQ(MAX_USES, __t1_pasid_free(&self->c, 1, 99 + MAX_USES) - 1);
-	EXPECT_EQ(-ENOENT, __t1_pasid_next(&self->dev, 0, &found));
+	EXPECT_EQ(0, t1_pasid_next(&self->dev, 0));
 	__t1_pasids_per_group_set(per_group);
 }
 
 /* A PCI function, whose PASIDs the IOMMU would have to know */
 TEST_F(device, no_support)
 {
-	struct vfio_device_feature_pasid req = { VFIO_DEVICE_PASID_ALLOW, 5, IOVA, SIZE };
+	struct vfio_device_feature_pasid req = { ATTACH, 5, -1 };
 	const char *bdf = t1_require(T1_IVSHMEM, 0);
 	struct t1_container c;
 	struct t1_device dev;
 
 	t1_container_open(&c);
 	t1_device_open(&dev, &c, bdf);
-	EXPECT_EQ(-ENOTTY, __t1_pasid_feature(dev.fd, VFIO_DEVICE_FEATURE_SET, T1_PASID_ARGSZ,
-					      &req));
-	EXPECT_EQ(-ENOTTY, __t1_pasid_feature(dev.fd, VFIO_DEVICE_FEATURE_PROBE, T1_PASID_ARGSZ,
-					      &req));
+	EXPECT_EQ(-ENOTTY, __t1_pasid_feature(dev.fd, SET, T1_PASID_ARGSZ, &req));
+	EXPECT_EQ(-ENOTTY, __t1_pasid_feature(dev.fd, PROBE, T1_PASID_ARGSZ, &req));
 	t1_device_close(&dev);
 	t1_container_close(&c);
 }
 
-/* Each device has to be told; they may use the same PASID with other windows. */
+/* Each device for itself */
 TEST_F(device, two_devices)
 {
 	struct t1_vtest other;
@@ -335,20 +344,19 @@ TEST_F(device, two_devices)
 
 	t1_vtest_open(&other, &self->c, t1_vtest_find(1));
 	mem = t1_vtest_mmap(&other, T1_PAGE);
-	t1_pasid_allow(&self->dev, 5, IOVA, T1_PAGE);
+	t1_pasid_attach(&self->dev, 5, -1);
 	EXPECT_EQ(VFIO_TEST_NO_PASID, access_page(&other, mem, self->ram, 5, 0));
-	t1_pasid_allow(&other, 5, IOVA + T1_PAGE, T1_PAGE);
+	t1_pasid_attach(&other, 5, -1);
 	EXPECT_EQ(VFIO_TEST_DONE, try_access(5, 0));
-	EXPECT_EQ(VFIO_TEST_NO_WINDOW, try_access(5, 1));
-	EXPECT_EQ(VFIO_TEST_NO_WINDOW, access_page(&other, mem, self->ram, 5, 0));
 	EXPECT_EQ(VFIO_TEST_DONE, access_page(&other, mem, self->ram, 5, 1));
 
-	EXPECT_EQ(0, __t1_pasid_withdraw(&self->dev, 5));
+	EXPECT_EQ(0, __t1_pasid_detach(&self->dev, 5));
+	EXPECT_EQ(VFIO_TEST_NO_PASID, try_access(5, 0));
 	EXPECT_EQ(VFIO_TEST_DONE, access_page(&other, mem, self->ram, 5, 1));
-	t1_pasid_allow(&self->dev, 5, IOVA, T1_PAGE);
+	t1_pasid_attach(&self->dev, 5, -1);
 	EXPECT_EQ(1, __t1_pasid_free(&self->c, 5, 5));
-	EXPECT_EQ(-ENOENT, __t1_pasid_withdraw(&self->dev, 5));
-	EXPECT_EQ(-ENOENT, __t1_pasid_withdraw(&other, 5));
+	EXPECT_EQ(-ENOENT, __t1_pasid_detach(&self->dev, 5));
+	EXPECT_EQ(-ENOENT, __t1_pasid_detach(&other, 5));
 	EXPECT_EQ(VFIO_TEST_NO_PASID, try_access(5, 0));
 	EXPECT_EQ(VFIO_TEST_NO_PASID, access_page(&other, mem, self->ram, 5, 1));
 	munmap(mem, T1_PAGE);
@@ -358,17 +366,16 @@ TEST_F(device, two_devices)
 /* The PASID of another container, which goes away with that */
 TEST_F(device, two_containers)
 {
-	struct vfio_device_feature_pasid found;
 	struct t1_container c;
 	struct t1_vtest other;
 
 	t1_container_open(&c);
 	t1_vtest_open(&other, &c, t1_vtest_find(1));
 	t1_pasid_alloc(&c, 7, 7);
-	t1_pasid_allow(&self->dev, 7, IOVA, SIZE);
+	t1_pasid_attach(&self->dev, 7, -1);
 	EXPECT_EQ(VFIO_TEST_DONE, try_access(7, 0));
 	t1_vtest_close(&other);
-	EXPECT_EQ(-ENOENT, __t1_pasid_next(&self->dev, 0, &found));
+	EXPECT_EQ(0, t1_pasid_next(&self->dev, 0));
 	EXPECT_EQ(VFIO_TEST_NO_PASID, try_access(7, 0));
 	t1_container_close(&c);
 }
@@ -384,46 +391,58 @@ static void wait_for_pasid(struct t1_container *c, __u32 pasid)
 }
 
 /*
- * The device's access is held up by the container's lock, which cannot be broken
- * off: the owner frees the PASID nevertheless, but the number stays in use.
+ * The device's access waits for the lock of the container, which another thread holds
+ * for as long as it likes. Whoever detaches does not wait for that thread.
  */
-TEST_F(device, free_while_in_use)
+TEST_F(device, detach_while_busy)
 {
 	struct t1_busy busy;
 
-	t1_pasid_allow(&self->dev, 5, IOVA, SIZE);
+	t1_pasid_attach(&self->dev, 5, -1);
 	if (__t1_busy_begin(&busy, &self->c, IOVA, SIZE))
 		SKIP(return, T1_STALL_HINT);
 	ASSERT_EQ(0, __t1_job_start(&self->dev, 5, VFIO_TEST_WRITE, IOVA, 8));
 	EXPECT_EQ(VFIO_TEST_RUNNING, t1_job_leaves(&self->dev, VFIO_TEST_QUEUED));
 	EXPECT_EQ(-EBUSY, __t1_job_start(&self->dev, 5, VFIO_TEST_WRITE, IOVA, 8));
-	EXPECT_EQ(1, __t1_pasid_free(&self->c, 5, 5));
-	usleep(100000);
-	EXPECT_EQ(-ENOSPC, __t1_pasid_alloc(&self->c, 5, 5));
-	EXPECT_EQ(-ENOENT, __t1_pasid_free(&self->c, 5, 5));
-	t1_busy_end(&busy);
+	EXPECT_EQ(0, __t1_pasid_detach(&self->dev, 5));
+	EXPECT_EQ(VFIO_TEST_NO_MEMORY, t1_job_wait(&self->dev));
 
-	t1_job_wait(&self->dev);
+	/* The same when it is freed, by the worker */
+	EXPECT_EQ(1, __t1_pasid_free(&self->c, 5, 5));
 	wait_for_pasid(&self->c, 5);
-	EXPECT_EQ(VFIO_TEST_NO_PASID, try_access(5, 0));
-	t1_pasid_allow(&self->dev, 5, IOVA, SIZE);
+	t1_busy_end(&busy);
+	t1_pasid_attach(&self->dev, 5, -1);
 	EXPECT_EQ(VFIO_TEST_DONE, try_access(5, 0));
 }
 
-/* Each way to end a use while the device waits for a page that never comes */
-static void end_withdraw(struct t1_container *c, struct t1_vtest *dev)
+TEST_F(device, free_while_busy)
 {
-	T1_ASSERT_OK(__t1_pasid_withdraw(dev, 5));
-	T1_ASSERT(t1_job_status(dev) == VFIO_TEST_NO_MEMORY);
+	struct t1_busy busy;
+
+	t1_pasid_attach(&self->dev, 5, -1);
+	if (__t1_busy_begin(&busy, &self->c, IOVA, SIZE))
+		SKIP(return, T1_STALL_HINT);
+	ASSERT_EQ(0, __t1_job_start(&self->dev, 5, VFIO_TEST_WRITE, IOVA, 8));
+	EXPECT_EQ(VFIO_TEST_RUNNING, t1_job_leaves(&self->dev, VFIO_TEST_QUEUED));
+	EXPECT_EQ(1, __t1_pasid_free(&self->c, 5, 5));
+	wait_for_pasid(&self->c, 5);
+	EXPECT_EQ(VFIO_TEST_NO_MEMORY, t1_job_wait(&self->dev));
+	t1_busy_end(&busy);
+	EXPECT_EQ(VFIO_TEST_NO_PASID, try_access(5, 0));
+}
+
+/* Each way to end a use while the device waits for a page that never comes */
+static void end_detach(struct t1_container *c, struct t1_vtest *dev)
+{
+	T1_ASSERT_OK(__t1_pasid_detach(dev, 5));
+	T1_ASSERT(t1_job_wait(dev) == VFIO_TEST_NO_MEMORY);
 }
 
 static void end_free(struct t1_container *c, struct t1_vtest *dev)
 {
-	struct vfio_device_feature_pasid found;
-
 	T1_ASSERT(__t1_pasid_free(c, 5, 5) == 1);
-	T1_ASSERT(__t1_pasid_next(dev, 0, &found) == -ENOENT);
-	T1_ASSERT(t1_job_status(dev) == VFIO_TEST_NO_MEMORY);
+	T1_ASSERT(!t1_pasid_next(dev, 0));
+	T1_ASSERT(t1_job_wait(dev) == VFIO_TEST_NO_MEMORY);
 	t1_pasid_alloc(c, 5, 5);
 }
 
@@ -458,7 +477,7 @@ FIXTURE_VARIANT(stalled) {
 	int status;
 };
 
-FIXTURE_VARIANT_ADD(stalled, withdraw) { .end = end_withdraw };
+FIXTURE_VARIANT_ADD(stalled, detach) { .end = end_detach };
 FIXTURE_VARIANT_ADD(stalled, free) { .end = end_free };
 FIXTURE_VARIANT_ADD(stalled, reset) { .end = end_reset };
 FIXTURE_VARIANT_ADD(stalled, close) { .end = end_close };
@@ -488,7 +507,7 @@ static void stall_and_end(const char *name,
 	t1_vtest_open(&dev, &c, name);
 	t1_map(&c, stall.page, IOVA, T1_PAGE, T1_RW);
 	t1_pasid_alloc(&c, 5, 5);
-	t1_pasid_allow(&dev, 5, IOVA, T1_PAGE);
+	t1_pasid_attach(&dev, 5, -1);
 	T1_ASSERT_OK(__t1_job_start(&dev, 5, VFIO_TEST_READ, IOVA, 8));
 	t1_stall_wait(&stall);
 	end(&c, &dev);
@@ -520,15 +539,15 @@ TEST_F(stalled, end)
 /* Who is not the owner can take away, but not give. */
 TEST_F(device, another_process)
 {
-	struct vfio_device_feature_pasid found;
 	struct t1_vtest *dev = &self->dev;
 
-	t1_pasid_allow(dev, 5, IOVA, SIZE);
-	T1_IN_CHILD(T1_ASSERT(__t1_pasid_allow(dev, 6, IOVA, SIZE) == -EPERM);
-		    T1_ASSERT_OK(__t1_pasid_next(dev, 0, &found));
+	t1_pasid_attach(dev, 5, -1);
+	t1_pasid_alloc(&self->c, 6, 6);
+	T1_IN_CHILD(T1_ASSERT(__t1_pasid_attach(dev, 6, -1) == -EPERM);
+		    T1_ASSERT(t1_pasid_next(dev, 0) == 5);
 		    /* The device's access is not the child's: it shows in our memory. */
 		    T1_ASSERT(try_access(5, 0) == VFIO_TEST_DONE);
-		    T1_ASSERT_OK(__t1_pasid_withdraw(dev, 5)));
+		    T1_ASSERT_OK(__t1_pasid_detach(dev, 5)));
 	EXPECT_EQ(VFIO_TEST_NO_PASID, try_access(5, 0));
 }
 
@@ -540,21 +559,20 @@ TEST_F(device, foreign_pasid)
 
 	T1_IN_CHILD(t1_container_open(&c);
 		    t1_vtest_open(&other, &c, t1_vtest_find(1));
-		    t1_pasid_alloc(&c, 6, 6);
-		    T1_ASSERT(__t1_pasid_allow(&other, 5, IOVA, SIZE) == -EACCES);
+		    t1_pasid_alloc(&c, 8, 8);
+		    T1_ASSERT(__t1_pasid_attach(&other, 5, -1) == -EACCES);
 		    T1_ASSERT(t1_job(&other, 5, VFIO_TEST_READ, IOVA, 8) == VFIO_TEST_NO_PASID));
-	t1_pasid_allow(&self->dev, 5, IOVA, SIZE);
+	t1_pasid_attach(&self->dev, 5, -1);
 }
 
-/* Who opens the device next has to tell it again, even if the PASID lives on. */
+/* Who opens the device next finds nothing attached, even if the PASID lives on. */
 TEST_F(device, close)
 {
-	struct vfio_device_feature_pasid found;
 	struct t1_vtest other;
 	int fd = self->dev.fd;
 
 	t1_vtest_open(&other, &self->c, t1_vtest_find(1));
-	t1_pasid_allow(&self->dev, 5, IOVA, SIZE);
+	t1_pasid_attach(&self->dev, 5, -1);
 	/* One of two files */
 	self->dev.fd = ioctl(self->dev.group->fd, VFIO_GROUP_GET_DEVICE_FD, self->name);
 	ASSERT_LE(0, self->dev.fd);
@@ -563,21 +581,21 @@ TEST_F(device, close)
 
 	munmap(self->mem, T1_PAGE);
 	t1_vtest_close(&self->dev);
+	EXPECT_EQ(0, t1_told(&self->c, "vfio-pasids-attached"));
 	t1_vtest_open(&self->dev, &self->c, self->name);
 	self->mem = t1_vtest_mmap(&self->dev, T1_PAGE);
-	EXPECT_EQ(-ENOENT, __t1_pasid_next(&self->dev, 0, &found));
+	EXPECT_EQ(0, t1_pasid_next(&self->dev, 0));
 	EXPECT_EQ(VFIO_TEST_NO_PASID, try_access(5, 0));
 	EXPECT_EQ(-ENOSPC, __t1_pasid_alloc(&self->c, 5, 5));
 	t1_vtest_close(&other);
 }
 
-/* Container, group and device, closed in every order; what was allowed ends. */
+/* Container, group and device, closed in every order; what was attached ends. */
 TEST_F(device, close_order)
 {
 	static const int orders[][3] = {
 		{ 0, 1, 2 }, { 0, 2, 1 }, { 1, 0, 2 }, { 1, 2, 0 }, { 2, 0, 1 }, { 2, 1, 0 },
 	};
-	struct vfio_device_feature_pasid found;
 	struct t1_container c;
 	struct t1_vtest dev;
 	unsigned int i, j;
@@ -585,9 +603,9 @@ TEST_F(device, close_order)
 	for (i = 0; i < sizeof(orders) / sizeof(*orders); i++) {
 		t1_container_open(&c);
 		t1_vtest_open(&dev, &c, t1_vtest_find(1));
-		EXPECT_EQ(-ENOENT, __t1_pasid_next(&dev, 0, &found));
+		EXPECT_EQ(0, t1_pasid_next(&dev, 0));
 		t1_pasid_alloc(&c, 6, 6);
-		t1_pasid_allow(&dev, 6, IOVA, SIZE);
+		t1_pasid_attach(&dev, 6, -1);
 		for (j = 0; j < 3; j++) {
 			int fds[] = { c.fd, dev.group->fd, dev.fd };
 

@@ -72,9 +72,9 @@ static bool alloc_first(struct t1_container *c, struct t1_vtest *dev)
 }
 
 /* The first request is one for a device. */
-static bool allow_first(struct t1_container *c, struct t1_vtest *dev)
+static bool attach_first(struct t1_container *c, struct t1_vtest *dev)
 {
-	return !__t1_pasid_allow(dev, 6, 0, T1_PAGE) && !__t1_pasid_withdraw(dev, 6);
+	return !__t1_pasid_attach(dev, 6, -1) && !__t1_pasid_detach(dev, 6);
 }
 
 /* One that fails is as good. */
@@ -227,7 +227,7 @@ FIXTURE_VARIANT_ADD(exec, passed) { .exec = exec_job, .first = "--free", .who = 
 FIXTURE_VARIANT_ADD(exec, device) { .exec = exec_job, .first = "--free", .who = DEVICE };
 FIXTURE_VARIANT_ADD(exec, free) { .exec = exec_job, .first = "--free" };
 FIXTURE_VARIANT_ADD(exec, alloc) { .exec = exec_job, .first = "--alloc" };
-FIXTURE_VARIANT_ADD(exec, allow) { .exec = exec_job, .first = "--allow" };
+FIXTURE_VARIANT_ADD(exec, attach) { .exec = exec_job, .first = "--attach" };
 FIXTURE_VARIANT_ADD(exec, fail) { .exec = exec_job, .first = "--fail" };
 FIXTURE_VARIANT_ADD(exec, twice) { .exec = exec_twice, .first = "--free" };
 FIXTURE_VARIANT_ADD(exec, thread) { .exec = exec_by_thread, .first = "--free" };
@@ -270,7 +270,7 @@ static int exec_first(char **argv)
 	} all[] = {
 		{ "--free", free_first },
 		{ "--alloc", alloc_first },
-		{ "--allow", allow_first },
+		{ "--attach", attach_first },
 		{ "--fail", fail_first },
 	};
 

@@ -124,16 +124,16 @@ static void use_forever(struct t1_pair *pair, unsigned int *steps)
 	for (i = 1; i <= 2 * IN_USE; i++)
 		T1_ASSERT(t1_pasid_alloc_soon(cs[i % 2], i, i) == (int)i);
 	for (i = 1; i <= 2 * IN_USE; i++) {
-		t1_pasid_allow(devs[i % 2], i, 0, T1_PAGE);
+		t1_pasid_attach(devs[i % 2], i, -1);
 		if (i % 3)
-			t1_pasid_allow(devs[!(i % 2)], i, 0, T1_PAGE);
+			t1_pasid_attach(devs[!(i % 2)], i, -1);
 		step(steps);
 	}
 	for (;;) {
 		i = 1 + rand() % (2 * IN_USE);
 		T1_ASSERT(__t1_pasid_free(cs[rand() % 2], i, i) == 1);
 		t1_pasid_alloc_soon(cs[rand() % 2], i, i);
-		T1_ASSERT_OK(__t1_pasid_allow(devs[rand() % 2], i, 0, T1_PAGE));
+		T1_ASSERT_OK(__t1_pasid_attach(devs[rand() % 2], i, -1));
 		step(steps);
 	}
 }
@@ -142,7 +142,6 @@ static void use_forever(struct t1_pair *pair, unsigned int *steps)
 TEST_F(kill, while_devices_use_them)
 {
 	struct t1_pair *pair = &self->pair;
-	struct vfio_device_feature_pasid found;
 	pid_t pid;
 	int i;
 
@@ -156,8 +155,8 @@ TEST_F(kill, while_devices_use_them)
 		kill_after(pid, self->steps, 1 + rand() % (2 * IN_USE + 200));
 		ASSERT_EQ(0, t1_pasids_left(&pair->c));
 		ASSERT_EQ(0, t1_pasids_left(&pair->other));
-		EXPECT_EQ(-ENOENT, __t1_pasid_next(&pair->dev, 0, &found));
-		EXPECT_EQ(-ENOENT, __t1_pasid_next(&pair->other_dev, 0, &found));
+		EXPECT_EQ(0, t1_pasid_next(&pair->dev, 0));
+		EXPECT_EQ(0, t1_pasid_next(&pair->other_dev, 0));
 		EXPECT_EQ(-EPERM, __t1_pasid_free(&pair->c, 1, LAST));
 	}
 }

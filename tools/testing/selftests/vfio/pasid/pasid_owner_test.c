@@ -122,8 +122,8 @@ static void use_it(int sock)
 
 	T1_ASSERT(dup2(sock, 3) == 3 && !close_range(4, UINT_MAX, 0));
 	dev.fd = t1_receive_fd(3);
-	T1_ASSERT(__t1_pasid_allow(&dev, 5, 0, T1_PAGE) == -EPERM);
-	T1_ASSERT(__t1_pasid_allow(&dev, LAST, 0, T1_PAGE) == -EPERM);
+	T1_ASSERT(__t1_pasid_attach(&dev, 5, -1) == -EPERM);
+	T1_ASSERT(__t1_pasid_attach(&dev, LAST, -1) == -EPERM);
 	_exit(0);
 }
 
@@ -163,7 +163,7 @@ TEST_F(owner, use_needs_a_claim)
 	if (!name)
 		SKIP(return, "%s", T1_VTEST_HINT);
 	t1_vtest_open(&dev, &self->container, name);
-	EXPECT_EQ(-EPERM, __t1_pasid_allow(&dev, 5, 0, T1_PAGE));
+	EXPECT_EQ(-EPERM, __t1_pasid_attach(&dev, 5, -1));
 	T1_IN_CHILD(T1_ASSERT(__t1_pasid_alloc(&self->container, 5, 5) == 5));
 	t1_vtest_close(&dev);
 }

@@ -70,22 +70,22 @@ TEST_F(trace, reclaim)
 	t1_vtest_open(&self->dev, &self->c, self->name);
 }
 
-TEST_F(trace, allow)
+TEST_F(trace, attach)
 {
 	char line[128];
 
 	t1_pasid_alloc(&self->c, 5, 5);
-	t1_pasid_allow(&self->dev, 5, 0x10000, 2 * T1_PAGE);
-	snprintf(line, sizeof(line), " %s pasid=5 iova=0x10000 size=0x2000 ret=0\n", self->name);
-	EXPECT_TRUE(t1_trace_has("vfio_pasid_allow", line));
-	EXPECT_EQ(-ENOENT, __t1_pasid_allow(&self->dev, 6, 0, T1_PAGE));
-	snprintf(line, sizeof(line), " %s pasid=6 iova=0x0 size=0x1000 ret=-2\n", self->name);
-	EXPECT_TRUE(t1_trace_has("vfio_pasid_allow", line));
+	t1_pasid_attach(&self->dev, 5, -1);
+	snprintf(line, sizeof(line), " %s pasid=5 space=-1 ret=0\n", self->name);
+	EXPECT_TRUE(t1_trace_has("vfio_pasid_attach", line));
+	EXPECT_EQ(-ENOENT, __t1_pasid_attach(&self->dev, 6, -1));
+	snprintf(line, sizeof(line), " %s pasid=6 space=-1 ret=-2\n", self->name);
+	EXPECT_TRUE(t1_trace_has("vfio_pasid_attach", line));
 
 	snprintf(line, sizeof(line), " %s pasid=5\n", self->name);
-	EXPECT_FALSE(t1_trace_has("vfio_pasid_end", line));
-	EXPECT_EQ(0, __t1_pasid_withdraw(&self->dev, 5));
-	EXPECT_TRUE(t1_trace_has("vfio_pasid_end", line));
+	EXPECT_FALSE(t1_trace_has("vfio_pasid_detach", line));
+	EXPECT_EQ(0, __t1_pasid_detach(&self->dev, 5));
+	EXPECT_TRUE(t1_trace_has("vfio_pasid_detach", line));
 }
 
 TEST_HARNESS_MAIN

@@ -2,8 +2,9 @@
 /*
  * Races of PASIDs, on purpose: a call is delayed where it matters, and another one
  * comes in between. Each window belongs to a rule in the head comments of
- * drivers/vfio/pasid.c, pasid_use.c or drivers/iommu/pasid_pool.c, or to the first
- * patch of the series. What was changed, to see the test fail:
+ * drivers/vfio/pasid.c or drivers/iommu/pasid_pool.c, or to the first patch of the
+ * series. Those of devices are in space_window_test.c. What was changed, to see the
+ * test fail:
  *
  *	last_group_goes_while_allocating  ALLOC without vfio_pasid_owner.lock
  *	last_group_goes_before_request	  vfio_backend_put() before the ioctl
@@ -12,12 +13,7 @@
  *	last_group_goes_while_owner_goes  vfio_pasid_reap() without vfio_pasid_owner.lock
  *	two_claims			  no second look for an owner with a fresh one at hand
  *	two_requests_after_exec		  the same
- *	free_before_reference		  pasid_get() finds what is not live
- *	free_while_allowing		  the worker without vfio_pasid_uses.lock
- *	number_while_device_stops	  pasid_put() before pasid_revoke()
- *	free_while_withdrawing		  the same
  *	lookup_after_last_put		  pasid_find() finds what is not live
- *	device_goes_before_worker	  no cancel_work_sync()
  *
  * Fails on stock 6.1, which has none of these functions.
  */
@@ -25,8 +21,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -35,11 +29,9 @@
 #include "../lib/type1.h"
 #include "../lib/type1_delay.h"
 #include "../lib/type1_fd.h"
-#include "../lib/type1_file.h"
 #include "../lib/type1_pasid.h"
 #include "../lib/type1_vtest.h"
 
-#define IOVA	0x1000000UL
 #define PASID	5
 
 /* Two containers with a device each, which can use PASIDs */
@@ -47,7 +39,6 @@ FIXTURE(window) {
 	struct t1_container c, other;
 	struct t1_vtest dev, other_dev;
 	const char *name, *other_name;
-	void *ram;
 };
 
 FIXTURE_SETUP(window)
@@ -62,9 +53,6 @@ FIXTURE_SETUP(window)
 	t1_container_open(&self->other);
 	t1_vtest_open(&self->dev, &self->c, self->name);
 	t1_vtest_open(&self->other_dev, &self->other, self->other_name);
-	self->ram = mmap(NULL, T1_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, self->ram);
-	t1_map(&self->c, self->ram, IOVA, T1_PAGE, T1_RW);
 }
 
 /* Nothing is lost: the other container gets the number. */
@@ -72,7 +60,6 @@ FIXTURE_TEARDOWN(window)
 {
 	t1_vtest_close(&self->dev);
 	t1_container_close(&self->c);
-	munmap(self->ram, T1_PAGE);
 	__t1_pasid_free(&self->other, PASID, PASID);
 	EXPECT_EQ(PASID, t1_pasid_alloc_soon(&self->other, PASID, PASID));
 	t1_vtest_close(&self->other_dev);
@@ -115,32 +102,6 @@ static void be_refused(void *c)
 {
 	T1_ASSERT(__t1_pasid_alloc(c, PASID, PASID) == -EPERM);
 }
-
-/* When it is overtaken by the free, it fails. */
-static void allow(void *dev)
-{
-	int ret = __t1_pasid_allow(dev, PASID, IOVA, T1_PAGE);
-
-	T1_ASSERT(!ret || ret == -ENOENT);
-}
-
-static void withdraw(void *dev)
-{
-	T1_ASSERT_OK(__t1_pasid_withdraw(dev, PASID));
-}
-
-/* May the device use the PASID? It has to find out by itself. */
-static int try_access(struct t1_vtest *dev)
-{
-	return t1_job(dev, PASID, VFIO_TEST_WRITE, IOVA, 4);
-}
-
-/* The device does not use it, and anybody gets the number: the call looks for what is freed. */
-#define expect_unused() do {						\
-	EXPECT_EQ(-ENOENT, __t1_pasid_withdraw(&self->dev, PASID));	\
-	EXPECT_EQ(VFIO_TEST_NO_PASID, try_access(&self->dev));		\
-	EXPECT_EQ(PASID, __t1_pasid_alloc(&self->other, PASID, PASID));	\
-} while (0)
 
 /* The owner's PASIDs are taken back when no allocation is under way any more. */
 TEST_F(window, last_group_goes_while_allocating)
@@ -253,72 +214,6 @@ TEST_F(window, two_requests_after_exec)
 		    t1_exec_self("--exec", fds, 2));
 }
 
-/* Enough for a worker to do what it must not do. Nothing tells that it waits. */
-static void give_time(void)
-{
-	usleep(50000);
-}
-
-/* The worker that ends a use waits for the call that has begun it. */
-TEST_F(window, free_while_allowing)
-{
-	struct t1_race race;
-
-	t1_pasid_alloc(&self->c, PASID, PASID);
-	t1_race_begin_free(&race, "vfio_test_pasid_allow", "", allow, &self->dev);
-	free_it(&self->c);
-	give_time();
-	EXPECT_TRUE(t1_race_overtaken());
-	EXPECT_EQ(-ENOSPC, __t1_pasid_alloc(&self->other, PASID, PASID));
-	t1_race_end(&race);
-	expect_unused();
-}
-
-/* Any container of the owner frees it. Here the device is not linked to it yet. */
-TEST_F(window, free_before_reference)
-{
-	struct t1_race race;
-
-	t1_pasid_alloc(&self->c, PASID, PASID);
-	t1_pasid_alloc(&self->other, PASID + 1, PASID + 1);
-	t1_race_begin_free(&race, "pasid_get", "", allow, &self->dev);
-	EXPECT_EQ(1, __t1_pasid_free(&self->other, PASID, PASID));
-	EXPECT_TRUE(t1_race_overtaken());
-	t1_race_end(&race);
-	expect_unused();
-}
-
-/* A device has stopped before anybody gets the number. */
-TEST_F(window, number_while_device_stops)
-{
-	struct t1_race race;
-
-	t1_pasid_alloc(&self->c, PASID, PASID);
-	allow(&self->dev);
-	ASSERT_EQ(VFIO_TEST_DONE, try_access(&self->dev));
-	t1_race_begin_free_work(&race, "vfio_test_pasid_revoke", free_it, &self->c);
-	EXPECT_EQ(-ENOSPC, __t1_pasid_alloc(&self->other, PASID, PASID));
-	EXPECT_TRUE(t1_race_overtaken());
-	t1_race_end(&race);
-	expect_unused();
-}
-
-/* Withdrawing is no different, and then the PASID is its owner's still. */
-TEST_F(window, free_while_withdrawing)
-{
-	struct t1_race race;
-
-	t1_pasid_alloc(&self->c, PASID, PASID);
-	allow(&self->dev);
-	t1_race_begin_free(&race, "vfio_test_pasid_revoke", "", withdraw, &self->dev);
-	free_it(&self->c);
-	give_time();
-	EXPECT_EQ(-ENOSPC, __t1_pasid_alloc(&self->other, PASID, PASID));
-	EXPECT_TRUE(t1_race_overtaken());
-	t1_race_end(&race);
-	expect_unused();
-}
-
 /* A number that is being returned to the space belongs to nobody. */
 TEST_F(window, lookup_after_last_put)
 {
@@ -329,47 +224,10 @@ TEST_F(window, lookup_after_last_put)
 	t1_race_begin_free(&race, "ioasid_free", "", free_it, &self->c);
 	EXPECT_EQ(-ENOSPC, __t1_pasid_alloc(&self->other, PASID, PASID));
 	EXPECT_EQ(-ENOENT, __t1_pasid_free(&self->other, PASID, PASID));
-	EXPECT_EQ(-ENOENT, __t1_pasid_allow(&self->other_dev, PASID, IOVA, T1_PAGE));
+	EXPECT_EQ(-ENOENT, __t1_pasid_attach(&self->other_dev, PASID, -1));
 	EXPECT_TRUE(t1_race_overtaken());
 	t1_race_end(&race);
 	EXPECT_EQ(PASID, __t1_pasid_alloc(&self->other, PASID, PASID));
-}
-
-static void write_driver(const char *file, const char *name)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/sys/bus/platform/drivers/vfio-test/%s", file);
-	t1_write_file(path, name);
-}
-
-/* The user of the device's group is the same afterwards. */
-static void make_anew(const char *name)
-{
-	struct stat stat_before;
-	char path[32];
-
-	snprintf(path, sizeof(path), "/dev/vfio/%d", t1_vtest_group(name));
-	T1_ASSERT(!stat(path, &stat_before));
-	write_driver("unbind", name);
-	write_driver("bind", name);
-	snprintf(path, sizeof(path), "/dev/vfio/%d", t1_vtest_group(name));
-	T1_ASSERT(!chown(path, stat_before.st_uid, stat_before.st_gid));
-}
-
-/* The device's worker has come to an end before the device can go away. */
-TEST_F(window, device_goes_before_worker)
-{
-	struct t1_race race;
-
-	t1_pasid_alloc(&self->c, PASID, PASID);
-	allow(&self->dev);
-	t1_race_begin_work(&race, "vfio_pasid_uses_work", free_it, &self->c);
-	t1_vtest_close(&self->dev);
-	EXPECT_FALSE(t1_race_overtaken());
-	make_anew(self->name);
-	t1_race_end(&race);
-	t1_vtest_open(&self->dev, &self->c, self->name);
 }
 
 __attribute__((constructor)) static void check_for_exec(int argc, char **argv)

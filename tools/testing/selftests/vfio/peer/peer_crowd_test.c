@@ -33,7 +33,6 @@
 #include "../lib/type1_delay.h"
 #include "../lib/type1_file.h"
 #include "../lib/type1_find.h"
-#include "../lib/type1_pasid.h"
 #include "../lib/type1_pci.h"
 #include "../lib/type1_rig.h"
 #include "../lib/type1_stall.h"
@@ -44,7 +43,6 @@
 #define MAX_ACTIVE	"/sys/devices/virtual/workqueue/vfio-peer/max_active"
 #define MAX_CROWD	600
 #define PINNED		12
-#define PASID		5
 
 /* Does fdinfo tell, without an ioctl, that the container has so many mappings left? */
 static bool avail_becomes(struct t1_container *c, unsigned int avail)
@@ -300,14 +298,12 @@ TEST(pinned)
 	t1_target_open(&target, bdf, 2, 0);
 	area = make_area(&target, T1_PAGE);
 	avail = t1_dma_avail(&c);
-	t1_pasid_alloc(&c, PASID, PASID);
-	t1_pasid_allow(&vtest, PASID, IOVA, (PINNED + 1) * 2 * T1_PAGE);
 	for (i = 0; i <= PINNED; i++) {
 		t1_map(&c, area, IOVA + i * 2 * T1_PAGE, 2 * T1_PAGE, T1_RW);
 		if (i == PINNED)
 			break;
 		EXPECT_EQ(VFIO_TEST_DONE,
-			  t1_job(&vtest, PASID, i ? VFIO_TEST_PIN : VFIO_TEST_HOLD,
+			  t1_job(&vtest, 0, i ? VFIO_TEST_PIN : VFIO_TEST_HOLD,
 				 IOVA + i * 2 * T1_PAGE, T1_PAGE));
 	}
 
@@ -315,7 +311,7 @@ TEST(pinned)
 	t1_target_close(&target);
 	EXPECT_TRUE(avail_becomes(&c, avail - PINNED));	/* by a worker */
 	EXPECT_EQ(avail - 1, t1_dma_avail(&c));		/* by this call */
-	EXPECT_EQ(VFIO_TEST_DONE, t1_job(&vtest, PASID, VFIO_TEST_UNPIN, IOVA, T1_PAGE));
+	EXPECT_EQ(VFIO_TEST_DONE, t1_job(&vtest, 0, VFIO_TEST_UNPIN, IOVA, T1_PAGE));
 	EXPECT_TRUE(avail_becomes(&c, avail));		/* and a worker again */
 
 	t1_vtest_close(&vtest);

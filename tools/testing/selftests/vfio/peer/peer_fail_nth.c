@@ -19,7 +19,6 @@
 #include "../lib/type1_fail.h"
 #include "../lib/type1_find.h"
 #include "../lib/type1_iommu.h"
-#include "../lib/type1_pasid.h"
 #include "../lib/type1_pci.h"
 #include "../lib/type1_rig.h"
 #include "../lib/type1_touch.h"
@@ -29,7 +28,6 @@
 #define IOVA	0x2000000UL
 #define TOTAL	(3 * SIZE)	/* RAM, the BAR, RAM */
 #define TABLE	(512 * T1_PAGE)	/* IOVAs of a page table of the IOMMU */
-#define PASID	5
 #define FEW	4
 #define MANY	100000	/* more than any step allocates */
 
@@ -291,10 +289,8 @@ TEST_F(fail, attach_first)
 	t1_vtest_open(&vtest, &c, name);
 	t1_map(&c, self->area, IOVA, TOTAL, T1_RW);
 	t1_map(&c, bar, IOVA + 4 * TABLE, 3 * TABLE, T1_RW);
-	t1_pasid_alloc(&c, PASID, PASID);
-	t1_pasid_allow(&vtest, PASID, IOVA, TOTAL);
 	for (i = 0; i < 2; i++)
-		EXPECT_EQ(VFIO_TEST_DONE, t1_job(&vtest, PASID, VFIO_TEST_PIN,
+		EXPECT_EQ(VFIO_TEST_DONE, t1_job(&vtest, 0, VFIO_TEST_PIN,
 						 IOVA + i * 2 * SIZE, T1_PAGE));
 	avail = t1_dma_avail(&c);
 	locked = t1_locked_kib();

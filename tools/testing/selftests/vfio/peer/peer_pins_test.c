@@ -19,7 +19,6 @@
 #include "../lib/type1.h"
 #include "../lib/type1_find.h"
 #include "../lib/type1_log.h"
-#include "../lib/type1_pasid.h"
 #include "../lib/type1_pci.h"
 #include "../lib/type1_rig.h"
 #include "../lib/type1_vtest.h"
@@ -27,7 +26,6 @@
 #define SIZE	T1_RIG_SIZE
 #define IOVA	0x2000000UL
 #define TOTAL	(3 * SIZE)	/* RAM, a BAR, RAM */
-#define PASID	5
 #define PAGE_KIB	4
 
 FIXTURE(pins) {
@@ -68,15 +66,13 @@ FIXTURE_SETUP(pins)
 		       self->target.dev.fd, t1_bar_offset(&self->target.dev, 2, 0)));
 	t1_map(&self->c, self->area, IOVA, TOTAL, T1_RW);
 	self->locked = t1_locked_kib();
-	t1_pasid_alloc(&self->c, PASID, PASID);
-	t1_pasid_allow(&self->dev, PASID, IOVA, TOTAL);
 }
 
 FIXTURE_TEARDOWN(pins)
 {
 	EXPECT_EQ(self->avail, t1_dma_avail(&self->c));
 	EXPECT_EQ(VFIO_TEST_NO_PIN,
-		  t1_job(&self->dev, PASID, VFIO_TEST_UNPIN, IOVA, T1_PAGE));
+		  t1_job(&self->dev, 0, VFIO_TEST_UNPIN, IOVA, T1_PAGE));
 	/* The RAM was locked for the IOMMU, if there is one; pins came on top otherwise. */
 	EXPECT_EQ(self->locked - (variant->iommu ? 2 * SIZE / 1024 : 0), t1_locked_kib());
 	munmap(self->area, TOTAL);
@@ -88,7 +84,7 @@ FIXTURE_TEARDOWN(pins)
 
 static int pin(struct t1_vtest *dev, __u64 offset)
 {
-	return t1_job(dev, PASID, VFIO_TEST_PIN, IOVA + offset, T1_PAGE);
+	return t1_job(dev, 0, VFIO_TEST_PIN, IOVA + offset, T1_PAGE);
 }
 
 static __u64 pinned_kib(bool iommu, unsigned int pages)
@@ -111,7 +107,7 @@ TEST_F(pins, unmap)
 	EXPECT_EQ(VFIO_TEST_NO_MEMORY, pin(dev, SIZE));	/* has no pages */
 	EXPECT_EQ(self->locked + pinned_kib(variant->iommu, 2), t1_locked_kib());
 	EXPECT_EQ(VFIO_TEST_DONE,
-		  t1_job(dev, PASID, VFIO_TEST_UNPIN, IOVA, T1_PAGE));
+		  t1_job(dev, 0, VFIO_TEST_UNPIN, IOVA, T1_PAGE));
 	EXPECT_EQ(self->locked + pinned_kib(variant->iommu, 1), t1_locked_kib());
 	EXPECT_EQ(VFIO_TEST_DONE, pin(dev, 0));
 	t1_unmap(&self->c, IOVA, TOTAL);
@@ -130,7 +126,7 @@ TEST_F(pins, in_place_of_device_memory)
 	EXPECT_EQ(VFIO_TEST_DONE, pin(dev, SIZE));
 	EXPECT_EQ(self->locked + PAGE_KIB, t1_locked_kib());
 	EXPECT_EQ(VFIO_TEST_DONE,
-		  t1_job(dev, PASID, VFIO_TEST_UNPIN, IOVA + SIZE, T1_PAGE));
+		  t1_job(dev, 0, VFIO_TEST_UNPIN, IOVA + SIZE, T1_PAGE));
 	EXPECT_EQ(self->locked, t1_locked_kib());
 
 	if (geteuid()) {
@@ -181,7 +177,7 @@ TEST_F(pins, in_place_of_ram)
 	now += 2 * PAGE_KIB;
 	EXPECT_EQ(now, t1_locked_kib());
 	EXPECT_EQ(VFIO_TEST_DONE,
-		  t1_job(dev, PASID, VFIO_TEST_UNPIN, IOVA + T1_PAGE, T1_PAGE));
+		  t1_job(dev, 0, VFIO_TEST_UNPIN, IOVA + T1_PAGE, T1_PAGE));
 	now -= PAGE_KIB;
 	EXPECT_EQ(now, t1_locked_kib());
 
@@ -193,7 +189,7 @@ TEST_F(pins, in_place_of_ram)
 		t1_device_open(&self->edu, &self->c, t1_require(T1_EDU, 0));
 		now = self->locked + PAGE_KIB;
 		EXPECT_EQ(now, t1_locked_kib());
-		EXPECT_EQ(VFIO_TEST_DONE, t1_job(dev, PASID, VFIO_TEST_UNPIN,
+		EXPECT_EQ(VFIO_TEST_DONE, t1_job(dev, 0, VFIO_TEST_UNPIN,
 						 IOVA + TOTAL - T1_PAGE, T1_PAGE));
 		EXPECT_EQ(now, t1_locked_kib());
 	}
@@ -241,20 +237,18 @@ TEST_F(pins, in_place_of_two_bars)
 			       MAP_SHARED | MAP_FIXED, self->target.dev.fd,
 			       t1_bar_offset(&self->target.dev, 2, 0)));
 	t1_map(&self->c, area, iova, size, T1_RW);
-	t1_pasid_alloc(&self->c, PASID + 1, PASID + 1);
-	t1_pasid_allow(&self->dev, PASID + 1, iova, size);
 	for (i = 0; i < 3; i += 2)
 		replace_ram(area + i * T1_PAGE);
 
 	locked = t1_locked_kib();
 	for (i = 0; i < 3; i++) {
-		EXPECT_EQ(VFIO_TEST_DONE, t1_job(&self->dev, PASID + 1, VFIO_TEST_PIN,
+		EXPECT_EQ(VFIO_TEST_DONE, t1_job(&self->dev, 0, VFIO_TEST_PIN,
 						 iova + i * T1_PAGE, T1_PAGE));
 		pins += !(variant->iommu && i == 1);
 		EXPECT_EQ(locked + pins * PAGE_KIB, t1_locked_kib());
 	}
 	for (i = 0; i < 3; i++)
-		EXPECT_EQ(VFIO_TEST_DONE, t1_job(&self->dev, PASID + 1, VFIO_TEST_UNPIN,
+		EXPECT_EQ(VFIO_TEST_DONE, t1_job(&self->dev, 0, VFIO_TEST_UNPIN,
 						 iova + i * T1_PAGE, T1_PAGE));
 	EXPECT_EQ(locked, t1_locked_kib());
 
@@ -295,11 +289,11 @@ TEST_F(pins, release)
 	if (variant->iommu) {
 		/* It is gone, RAM included. */
 		EXPECT_EQ(self->avail, t1_dma_avail(&self->c));
-		EXPECT_EQ(VFIO_TEST_NO_MEMORY, t1_job(dev, PASID, VFIO_TEST_READ, IOVA, 8));
+		EXPECT_EQ(VFIO_TEST_NO_MEMORY, t1_job(dev, 0, VFIO_TEST_READ, IOVA, 8));
 	} else {
 		/* Without an IOMMU the BAR was not mapped for anybody. */
-		EXPECT_EQ(VFIO_TEST_DONE, t1_job(dev, PASID, VFIO_TEST_READ, IOVA, 8));
-		EXPECT_EQ(VFIO_TEST_NO_MEMORY, t1_job(dev, PASID, VFIO_TEST_READ, IOVA + SIZE, 8));
+		EXPECT_EQ(VFIO_TEST_DONE, t1_job(dev, 0, VFIO_TEST_READ, IOVA, 8));
+		EXPECT_EQ(VFIO_TEST_NO_MEMORY, t1_job(dev, 0, VFIO_TEST_READ, IOVA + SIZE, 8));
 		t1_unmap(&self->c, IOVA, TOTAL);
 	}
 }
@@ -319,7 +313,7 @@ TEST_F(pins, all_in_use)
 	EXPECT_EQ(VFIO_TEST_DONE, pin(dev, T1_PAGE));
 	EXPECT_EQ(VFIO_TEST_DONE, pin(dev, 0));
 	EXPECT_EQ(VFIO_TEST_DONE,
-		  t1_job(dev, PASID, VFIO_TEST_UNPIN, IOVA, T1_PAGE));
+		  t1_job(dev, 0, VFIO_TEST_UNPIN, IOVA, T1_PAGE));
 	t1_unmap(&self->c, IOVA, TOTAL);
 	close_target(&self->target, self->area);
 }
@@ -337,31 +331,7 @@ TEST_F(pins, close)
 	EXPECT_EQ(self->locked, t1_locked_kib());
 	t1_unmap(&self->c, IOVA, TOTAL);
 	t1_vtest_open(dev, &self->c, name);
-	t1_pasid_allow(dev, PASID, IOVA, TOTAL);
 	t1_vtest_close(&other);
-	close_target(&self->target, self->area);
-}
-
-/* Withdrawn, the PASID takes its pins along. */
-TEST_F(pins, withdraw)
-{
-	struct t1_vtest *dev = &self->dev;
-
-	if (ioctl(self->c.fd, VFIO_CHECK_EXTENSION, VFIO_PASID_ALLOC) != 1) {
-		t1_unmap(&self->c, IOVA, TOTAL);
-		close_target(&self->target, self->area);
-		SKIP(return, "the kernel has no PASIDs: CONFIG_VFIO_PASID=y");
-	}
-	t1_pasid_alloc(&self->c, PASID + 1, PASID + 1);
-	t1_pasid_allow(dev, PASID + 1, IOVA, TOTAL);
-	EXPECT_EQ(VFIO_TEST_DONE, pin(dev, 0));
-	EXPECT_EQ(VFIO_TEST_NO_PIN,
-		  t1_job(dev, PASID + 1, VFIO_TEST_UNPIN, IOVA, T1_PAGE));
-	EXPECT_EQ(self->locked + pinned_kib(variant->iommu, 1), t1_locked_kib());
-	EXPECT_EQ(0, __t1_pasid_withdraw(dev, PASID));
-	EXPECT_EQ(self->locked, t1_locked_kib());
-	t1_pasid_allow(dev, PASID, IOVA, TOTAL);
-	t1_unmap(&self->c, IOVA, TOTAL);
 	close_target(&self->target, self->area);
 }
 

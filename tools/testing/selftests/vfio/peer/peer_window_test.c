@@ -32,14 +32,12 @@
 #include "../lib/type1_file.h"
 #include "../lib/type1_find.h"
 #include "../lib/type1_iommu.h"
-#include "../lib/type1_pasid.h"
 #include "../lib/type1_pci.h"
 #include "../lib/type1_rig.h"
 #include "../lib/type1_vtest.h"
 
 #define SIZE	T1_RIG_SIZE
 #define IOVA	0x2000000UL
-#define PASID	5
 
 FIXTURE(window) {
 	struct t1_rig rig;
@@ -311,9 +309,7 @@ TEST(tracking_stops_while_unmapping)
 	ram = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, ram);
 	t1_map(&c, ram, IOVA, SIZE, T1_RW);
-	t1_pasid_alloc(&c, PASID, PASID);
-	t1_pasid_allow(&dev, PASID, IOVA, SIZE);
-	ASSERT_EQ(VFIO_TEST_DONE, t1_job(&dev, PASID, VFIO_TEST_PIN, IOVA, T1_PAGE));
+	ASSERT_EQ(VFIO_TEST_DONE, t1_job(&dev, 0, VFIO_TEST_PIN, IOVA, T1_PAGE));
 	ASSERT_EQ(0, __t1_dirty_pages(&c, VFIO_IOMMU_DIRTY_PAGES_FLAG_START, 0, 0, NULL));
 
 	t1_race_begin_free(&race, "vfio_test_dma_unmap", "", unmap_dirty, &c);
