@@ -17,7 +17,9 @@
  *
  * An access that waits for memory of another process (FUSE), or for a mmap_lock,
  * cannot be broken off. Then who detaches, or closes, waits for it as well. Only
- * tasks that do something with the same device do.
+ * tasks that do something with the same device do. A process can do that to itself,
+ * as the server of such memory that is killed: what ends the wait is the file
+ * "abort" of that FUSE connection.
  *
  * Locks, outermost first:
  *
@@ -89,6 +91,17 @@ static void vfio_pasid_use_cut(struct vfio_pasid_use *use)
 	use->uses->count--;
 }
 
+/* After it, what accesses did comes before what the caller does */
+static bool vfio_pasid_use_idle(struct vfio_pasid_use *use)
+{
+	bool idle;
+
+	xa_lock(&use->uses->uses);
+	idle = !use->running;
+	xa_unlock(&use->uses->uses);
+	return idle;
+}
+
 static void vfio_pasid_use_end(struct vfio_pasid_use *use)
 {
 	struct vfio_pasid_uses *uses = use->uses;
@@ -96,7 +109,7 @@ static void vfio_pasid_use_end(struct vfio_pasid_use *use)
 
 	vfio_pasid_use_cut(use);
 	device->ops->pasid_detach(device, use->number);
-	wait_event(uses->idle, !READ_ONCE(use->running));
+	wait_event(uses->idle, vfio_pasid_use_idle(use));
 	trace_vfio_pasid_detach(dev_name(device->dev), use->number);
 
 	vfio_device_space_detach(use->space);
