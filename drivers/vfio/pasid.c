@@ -123,7 +123,8 @@ static int vfio_pasid_do_alloc(struct vfio_pasid_container *pc,
 	int claimed, ret;
 
 	mutex_lock(&owner->lock);
-	ret = claimed = vfio_pasid_claim(pc, owner);
+	claimed = vfio_pasid_claim(pc, owner);
+	ret = claimed;
 	if (ret >= 0)
 		ret = pasid_alloc(&pc->pool, req->min, req->max);
 	if (ret < 0 && claimed > 0)
