@@ -24,7 +24,7 @@
 #define RACE_THREADS	(RACE_POOLS + 2 + 2 + 1)
 
 struct race_owner {
-	struct mutex lock;	/* where pasid_alloc() asks for it */
+	struct mutex lock;	/* protects its pools, as pasid_alloc() asks for */
 	struct pasid_owner owner;
 };
 
