@@ -30,7 +30,7 @@
 #include "../lib/type1_vtest.h"
 
 #define IOVA		0x1000000UL
-#define MSI	0xfee00000UL	/* no IOMMU of x86 maps memory there */
+#define MSI		0xfee00000UL	/* no IOMMU of x86 maps memory there */
 #define SIZE		(4 * T1_PAGE)
 #define PARAMETER	"/sys/module/vfio/parameters/spaces_per_group"
 
