@@ -249,6 +249,28 @@ TEST_F(owner, several_containers)
 	t1_container_close(&other);
 }
 
+/* Two groups in a container, and one in another one */
+struct three {
+	struct t1_container other;
+	struct t1_group *second;
+	struct t1_vtest dev;
+};
+
+static void three_open(struct three *three, struct t1_container *c, const char *bdf,
+		       const char *name)
+{
+	t1_container_open(&three->other);
+	t1_vtest_open(&three->dev, &three->other, name);
+	T1_ASSERT_OK(__t1_group_get(c, t1_group_of(bdf), &three->second));
+}
+
+/* The second group has been put. */
+static void three_close(struct three *three)
+{
+	t1_vtest_close(&three->dev);
+	t1_container_close(&three->other);
+}
+
 /*
  * Of three groups, two in the first container, it is the first one that loses what a
  * group there brought, though the newest are in the other one.
@@ -256,50 +278,42 @@ TEST_F(owner, several_containers)
 TEST_F(owner, detach_trims_its_own_container)
 {
 	const char *bdf = t1_require(T1_IVSHMEM, 1), *name = t1_vtest_find(0);
-	struct t1_container *c = &self->container, other;
+	struct t1_container *c = &self->container;
 	unsigned int quota = t1_pasids_per_group();
-	struct t1_group *second;
-	struct t1_vtest dev;
+	struct three three;
 
 	if (!name)
 		SKIP(return, "%s", T1_VTEST_HINT);
-	t1_container_open(&other);
-	t1_vtest_open(&dev, &other, name);
-	ASSERT_EQ(0, __t1_group_get(c, t1_group_of(bdf), &second));
-	t1_pasid_alloc(&other, LAST, LAST);
+	three_open(&three, c, bdf, name);
+	t1_pasid_alloc(&three.other, LAST, LAST);
 	ASSERT_EQ(2 * quota, t1_pasid_alloc_all(c, 1, 2 * quota));
-	ASSERT_EQ(quota - 1, t1_pasid_alloc_all(&other, 2 * quota + 1, LAST));
-	t1_group_put(second);
+	ASSERT_EQ(quota - 1, t1_pasid_alloc_all(&three.other, 2 * quota + 1, LAST));
+	t1_group_put(three.second);
 	EXPECT_EQ(quota, t1_told(c, "vfio-pasids"));
-	EXPECT_EQ(quota, t1_told(&other, "vfio-pasids"));
+	EXPECT_EQ(quota, t1_told(&three.other, "vfio-pasids"));
 	EXPECT_EQ(quota, __t1_pasid_free(c, 1, 2 * quota));
 	EXPECT_EQ(quota, __t1_pasid_free(c, 1, LAST));
-	t1_vtest_close(&dev);
-	t1_container_close(&other);
+	three_close(&three);
 }
 
 /* Only what that one does not have comes from the other. */
 TEST_F(owner, detach_trims_another_container_last)
 {
 	const char *bdf = t1_require(T1_IVSHMEM, 1), *name = t1_vtest_find(0);
-	struct t1_container *c = &self->container, other;
+	struct t1_container *c = &self->container;
 	unsigned int quota = t1_pasids_per_group();
-	struct t1_group *second;
-	struct t1_vtest dev;
+	struct three three;
 
 	if (!name)
 		SKIP(return, "%s", T1_VTEST_HINT);
-	t1_container_open(&other);
-	t1_vtest_open(&dev, &other, name);
-	ASSERT_EQ(0, __t1_group_get(c, t1_group_of(bdf), &second));
+	three_open(&three, c, bdf, name);
 	t1_pasid_alloc(c, LAST, LAST);
-	ASSERT_EQ(3 * quota - 1, t1_pasid_alloc_all(&other, 1, 3 * quota));
-	t1_group_put(second);
+	ASSERT_EQ(3 * quota - 1, t1_pasid_alloc_all(&three.other, 1, 3 * quota));
+	t1_group_put(three.second);
 	EXPECT_EQ(0, t1_told(c, "vfio-pasids"));
-	EXPECT_EQ(2 * quota, t1_told(&other, "vfio-pasids"));
+	EXPECT_EQ(2 * quota, t1_told(&three.other, "vfio-pasids"));
 	EXPECT_EQ(2 * quota, __t1_pasid_free(c, 1, 3 * quota));
-	t1_vtest_close(&dev);
-	t1_container_close(&other);
+	three_close(&three);
 }
 
 /* A container that is nobody's has a part in nobody's quota. */
